@@ -10,9 +10,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-usage: cargo xtask bench [renewals | signals]
+usage: cargo xtask bench [kills | renewals | signals]
 
   bench            failover, handover, load and memory of the election, and then `bench renewals`
+  bench kills      kill -9 of a leader with a follower on its host, to the next leader: the first part of
+                   `bench`, 20 kills for each kind of store; 5 minutes
   bench renewals   the leader's renewals with and without HTTP load: both 99th percentiles, how many
                    ms they are apart (goal: less than 5) and their ratio; 7 minutes
   bench signals    the ledger: the adapter's statements compared with the same in pgbench, and the time
@@ -27,6 +29,7 @@ durability on.";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Election,
+    Kills,
     Renewals,
     Signals,
 }
@@ -36,6 +39,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let subject = match arguments[..] {
         [] => Subject::Election,
+        ["kills"] => Subject::Kills,
         ["renewals"] => Subject::Renewals,
         ["signals"] => Subject::Signals,
         ["--help" | "-h" | "help"] => {
@@ -58,6 +62,7 @@ fn measure(workspace: &Workspace, subject: Subject) -> Result<(), String> {
     let binary = workspace.target().join("release/coordinator");
     let (examples, profile): (&[&str], _) = match subject {
         Subject::Election => (&["figures", "renewals"], None),
+        Subject::Kills => (&["figures"], None),
         Subject::Renewals => (&["renewals"], None),
         // It contains the adapter, and as a client it must not delay what it measures.
         Subject::Signals => (&["signals_figures"], Some("--release")),
@@ -71,6 +76,7 @@ fn measure(workspace: &Workspace, subject: Subject) -> Result<(), String> {
             .args(selected)
             .arg("--")
             .arg(&binary)
+            .args((subject == Subject::Kills).then_some("kills"))
             .env(BACKEND_VARIABLE, servers.backend().as_str());
         if let Some(path) = servers.path() {
             figures.env::<_, OsString>("PATH", path);

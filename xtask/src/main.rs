@@ -9,6 +9,7 @@ mod check;
 mod ci;
 mod codegen;
 mod dashboards;
+mod dist;
 mod evidence;
 mod fix;
 mod links;
@@ -43,7 +44,7 @@ enum Run {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 13] = [
+const COMMANDS: [Command; 14] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
@@ -103,6 +104,11 @@ const COMMANDS: [Command; 13] = [
         name: "nightly",
         does: "simulation and chaos in recorded parts, for days; goes on after it was killed; `nightly --help`",
         run: Run::With(nightly::run),
+    },
+    Command {
+        name: "dist",
+        does: "builds the wheel of the Python client from the commit, into target/dist",
+        run: Run::Alone(dist::run),
     },
     Command {
         name: "evidence",

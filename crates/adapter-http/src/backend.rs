@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::alert;
 use domain::decision::Decision;
 use domain::id::InstanceId;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Token};
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::{AccessRefusal, Refusal};
@@ -139,6 +139,8 @@ pub trait Backend: Send + Sync + 'static {
 pub struct StepDownRequest {
     /// The epoch in which the leader leads. In another one, nothing is requested.
     pub epoch: Epoch,
+    /// The instance that leads next; `None` if any may.
+    pub to: Option<InstanceId>,
     /// The reason for the history.
     pub reason: String,
 }
@@ -163,6 +165,17 @@ pub struct LeaderView {
     pub address: Option<String>,
     /// Latest epoch that this instance has seen.
     pub epoch: Option<Epoch>,
+    /// The leadership of this instance; `Some` only if it is active.
+    pub held: Option<Held>,
+}
+
+/// The leadership of the active leader, at the moment of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its fencing token.
+    pub token: Token,
+    /// Time for which the leader may act from now on unless it renews the lease.
+    pub valid_for: Duration,
 }
 
 /// Answer to a service that pulls signals.
@@ -170,8 +183,8 @@ pub struct LeaderView {
 pub enum Pull {
     /// The caller must execute each of these signals once.
     Claimed {
-        /// Epoch of the claim, which the service can compare.
-        epoch: Epoch,
+        /// The leadership under which they are claimed. The service passes it to its fence.
+        token: Token,
         /// At least one.
         signals: Vec<Signal>,
     },

@@ -66,7 +66,7 @@ mod urgent;
 mod write_deadline;
 
 pub use access::{Access, Credential, Proof, Role, Token, TokenHash};
-pub use backend::{Backend, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
+pub use backend::{Backend, Held, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
 pub use handler::{Credentials, HandlerUrl, HttpHandler, HttpHandlerConfig, SecretSource, Source, TlsSource};
 pub use hooks::{
     EXPIRES_AFTER_S_MAX, Hook, HookFault, HookSettings, Hooks, PRESETS, RECEIVED_WINDOW_S_MIN, ReadField,

@@ -3,8 +3,10 @@
 ALTER TABLE coordinator_signal
     -- The hook that it came through; NULL for a signal that its client submitted as one.
     ADD COLUMN hook          text COLLATE "C" CHECK (hook <> '' AND char_length(hook) <= 64),
-    -- Only for the trigger below: the window of the hook, in seconds; 0 is none.
+    -- The window of the hook, in seconds; 0 is none.
     ADD COLUMN hook_window_s integer CHECK (hook_window_s >= 0),
+    -- Only for the trigger below: whether the timestamp is the sender's own, and not the time of arrival.
+    ADD COLUMN hook_own_time boolean,
     -- The number of later alerts that were folded into it, and the note of the last one, for the audit.
     ADD COLUMN folded        integer NOT NULL DEFAULT 0 CHECK (folded >= 0),
     ADD COLUMN folded_note   text CHECK (char_length(folded_note) <= 256);
@@ -13,7 +15,9 @@ ALTER TABLE coordinator_signal
 CREATE INDEX coordinator_signal_hook
     ON coordinator_signal (group_id, hook, instrument, signal_type, position, timestamp_s) WHERE hook IS NOT NULL;
 
--- Inserts nothing if a signal of the same hook, instrument, type and position is within the window. The lock ends with the
+-- Inserts nothing if a signal of the same hook, instrument, type and position is within the window. A signal that was
+-- certainly never sent does not count: it expired, perhaps acknowledged later, or was never claimed. If the timestamps are the
+-- sender's own, a signal of another type of the instrument between the two ends the window. The lock ends with the
 -- transaction. At READ COMMITTED, which every session of coordinator sets, the query after it has its own snapshot: it sees
 -- what the former holder of the lock committed. An equal instruction is inserted, and meets the unique index: it is a
 -- repetition, as everywhere.
@@ -29,7 +33,14 @@ BEGIN
         SELECT FROM coordinator_signal AS near
         WHERE near.group_id = NEW.group_id AND near.hook = NEW.hook AND near.instrument = NEW.instrument
           AND near.signal_type = NEW.signal_type AND near.position = NEW.position
-          AND near.timestamp_s BETWEEN NEW.timestamp_s - NEW.hook_window_s AND NEW.timestamp_s + NEW.hook_window_s)
+          AND near.timestamp_s BETWEEN NEW.timestamp_s - NEW.hook_window_s AND NEW.timestamp_s + NEW.hook_window_s
+          AND near.state <> 'expired' AND NOT (near.state = 'rejected' AND near.attempt = 0)
+          AND NOT (NEW.hook_own_time AND EXISTS (
+            SELECT FROM coordinator_signal AS other
+            WHERE other.group_id = NEW.group_id AND other.hook = NEW.hook AND other.instrument = NEW.instrument
+              AND other.signal_type <> NEW.signal_type
+              AND other.timestamp_s > least(near.timestamp_s, NEW.timestamp_s)
+              AND other.timestamp_s < greatest(near.timestamp_s, NEW.timestamp_s))))
     THEN
         RETURN NULL;
     END IF;

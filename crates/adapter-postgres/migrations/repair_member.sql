@@ -1,4 +1,4 @@
--- The instance table of version 3. What was in it comes back with the next heartbeats.
+-- The instance table of version 6. What was in it comes back with the next heartbeats.
 CREATE TABLE coordinator_member (
     group_id    text NOT NULL,
     id          text NOT NULL CHECK (octet_length(id) <= 128),
@@ -14,5 +14,6 @@ CREATE TABLE coordinator_member (
     beat_at     timestamptz NOT NULL,
     settings    text NOT NULL DEFAULT '',
     cannot_lead text,
+    sync_p95_us bigint,
     PRIMARY KEY (group_id, id)
 );

@@ -38,7 +38,7 @@ GRANT SELECT ON coordinator_schema, coordinator_lease, coordinator_member, coord
 
 -- Leadership: rows of new groups, claims and renewals, the history.
 GRANT INSERT, UPDATE (tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms,
-    epoch_floor)
+    epoch_floor, successor)
     ON coordinator_lease
     TO coordinator_app;
 GRANT INSERT, UPDATE (to_at, reason) ON coordinator_term TO coordinator_app;
@@ -53,8 +53,9 @@ GRANT USAGE ON SEQUENCE coordinator_signal_arrival_seq TO coordinator_app;
 GRANT INSERT, UPDATE (claims, paused_at, reason, changed_by, changed_from) ON coordinator_dispatch
     TO coordinator_app;
 
--- The decisions of operators: rows are only appended.
-GRANT INSERT ON coordinator_decision TO coordinator_app;
+-- The decisions of operators: rows are only appended. The database sets their number, their time and the role.
+GRANT INSERT (group_id, who, origin, what, instance, started_ms, beat_at, recovery_code, reason)
+    ON coordinator_decision TO coordinator_app;
 
 -- The relations of the recovery, where they are the default ones. Grant SELECT on your own ones yourself.
 DO $$

@@ -54,7 +54,7 @@ const MISSING: &str = "\
 /// $1 names, $2 schema. Whether those that cannot be made up are there in the current version, by columns that it brought.
 const REMAINING: &str = "\
     SELECT count(DISTINCT c.relname) AS tables,
-           count(DISTINCT c.relname) FILTER (WHERE (c.relname, a.attname) IN (('coordinator_lease', 'epoch_floor'),
+           count(DISTINCT c.relname) FILTER (WHERE (c.relname, a.attname) IN (('coordinator_lease', 'successor'),
                ('coordinator_audit', 'number'), ('coordinator_signal', 'folded'))) = 3 AS current
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

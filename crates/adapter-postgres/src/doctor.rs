@@ -79,7 +79,7 @@ const RIGHTS: [(&str, &str, &str); 22] = [
     ("INSERT", "", "coordinator_lease"),
     (
         "UPDATE",
-        "tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms, epoch_floor",
+        "tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms, epoch_floor, successor",
         "coordinator_lease",
     ),
     ("INSERT", "", "coordinator_term"),
@@ -98,7 +98,11 @@ const RIGHTS: [(&str, &str, &str); 22] = [
     ("UPDATE", "claims, paused_at, reason, changed_by, changed_from", "coordinator_dispatch"),
     ("USAGE", "", "coordinator_signal_arrival_seq"),
     ("SELECT", "", "coordinator_decision"),
-    ("INSERT", "", "coordinator_decision"),
+    (
+        "INSERT",
+        "group_id, who, origin, what, instance, started_ms, beat_at, recovery_code, reason",
+        "coordinator_decision",
+    ),
 ];
 
 /// The session of an instance sets these; 0 would mean that it has no effect.

@@ -18,7 +18,8 @@ pub(crate) const TABLE: &str = "coordinator_lease";
 
 /// $1 group. Texts are cut at the server, so that a hostile row cannot send megabytes.
 const OBSERVE: &str = concat!(
-    "SELECT tl, epoch, claim, seq, left(holder, 128) AS holder, released, ttl_ms, left(resign, 256) AS resign, epoch_floor,
+    "SELECT tl, epoch, claim, seq, left(holder, 128) AS holder, released, ttl_ms, left(resign, 256) AS resign,
+            left(successor, 128) AS successor, epoch_floor,
             (SELECT version FROM coordinator_schema)::bigint AS version, ",
     timeline!(),
     " AS current
@@ -27,7 +28,7 @@ const OBSERVE: &str = concat!(
 
 /// $1 group, $2 to $6 the row as read (tl, epoch, claim, seq, current timeline), $7 the new claim, $8 holder,
 /// $9 its host, $10 ttl in ms, $11 hint, $12 the epoch that the new one must exceed (M22), $13 whether the
-/// store has forgotten. `forgot_ms` never decreases.
+/// store has forgotten, $14 the reason for the end of the former term. `forgot_ms` never decreases.
 const CLAIM: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
@@ -35,7 +36,7 @@ const CLAIM: &str = concat!(
      taken AS (
         UPDATE coordinator_lease AS lease
         SET tl = here.tl, epoch = greatest(epoch, $12) + 1, claim = $7, seq = 0, holder = $8, released = false,
-            ttl_ms = $10, renewed_at = now(), resign = NULL,
+            ttl_ms = $10, renewed_at = now(), resign = NULL, successor = NULL,
             forgot_ms = CASE WHEN $13 THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1) ELSE forgot_ms END
         FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND seq = $5 AND here.tl = $6
@@ -44,7 +45,7 @@ const CLAIM: &str = concat!(
         SELECT renewed_at + ttl_ms * interval '1 millisecond' AS ended_at FROM coordinator_lease WHERE group_id = $1),
      ended AS (
         UPDATE coordinator_term
-        SET to_at = greatest(from_at, least(now(), before.ended_at)), reason = 'expired'
+        SET to_at = greatest(from_at, least(now(), before.ended_at)), reason = $14
         FROM taken, before WHERE group_id = $1 AND to_at IS NULL),
      begun AS (
         INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_at)
@@ -102,11 +103,11 @@ const RELEASE: &str = concat!(
     ", $7) FROM released"
 );
 
-/// $1 to $4 token, $5 reason, $6 hint. Changes neither seq nor timeline, because it is not the holder's
-/// write.
-const REQUEST_STEP_DOWN: &str = concat!(
+/// $1 to $4 token, $5 reason, $6 hint, $7 the successor or NULL. Changes neither seq nor timeline, because it is not the
+/// holder's write.
+const REQUEST_HANDOVER: &str = concat!(
     "WITH asked AS (
-        UPDATE coordinator_lease SET resign = $5
+        UPDATE coordinator_lease SET resign = $5, successor = $7
         WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released
         RETURNING 1)
      SELECT pg_notify(",
@@ -155,6 +156,7 @@ pub(crate) async fn observe(lane: &Lane, me: &Process) -> Result<Observation, St
         ttl,
         holder: columns.optional("holder")?.map(InstanceId::from_stored),
         resign: columns.optional("resign")?,
+        successor: columns.optional("successor")?.map(InstanceId::from_stored),
         floor: Epoch(columns.number("epoch_floor")?),
         schema: Columns::of("coordinator_schema", &row).number("version")?,
     })
@@ -171,7 +173,8 @@ pub(crate) async fn claim(lane: &Lane, me: &Process, request: &ClaimRequest) -> 
         .bind(row::milliseconds(request.ttl))
         .bind(me.payload(Hint::Lease))
         .bind(bigint(request.floor.0))
-        .bind(request.forgotten);
+        .bind(request.forgotten)
+        .bind(request.former.reason());
     let Some(row) = lane.optional(statement).await? else {
         return Ok(Claim::Lost);
     };
@@ -230,14 +233,17 @@ pub(crate) async fn release(
     Ok(if lane.optional(statement).await?.is_some() { Release::Released } else { Release::Superseded })
 }
 
-pub(crate) async fn request_step_down(
+pub(crate) async fn request_handover(
     lane: &Lane,
     me: &Process,
     token: &Token,
+    successor: Option<&InstanceId>,
     reason: &str,
 ) -> Result<StepDown, StoreError> {
-    let statement =
-        bind_token(REQUEST_STEP_DOWN, me, token).bind(row::text(reason)).bind(me.payload(Hint::Resign));
+    let statement = bind_token(REQUEST_HANDOVER, me, token)
+        .bind(row::text(reason))
+        .bind(me.payload(Hint::Resign))
+        .bind(successor.map(InstanceId::as_str));
     Ok(if lane.optional(statement).await?.is_some() { StepDown::Requested } else { StepDown::Superseded })
 }
 

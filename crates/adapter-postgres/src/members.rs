@@ -7,9 +7,10 @@ use crate::state_store::Process;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
-use domain::ports::{MEMBERS_READ_MAX, StoreError};
+use domain::ports::{DECISIONS_READ_MAX, MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use sqlx::postgres::PgRow;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -17,22 +18,22 @@ use std::time::Duration;
 const TERMS_READ_MAX: u32 = 10_000;
 
 /// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts, $10 version,
-/// $11 started, $12 settings, $13 the reason why it cannot lead. `written` reads from `before`, so that it runs after
+/// $11 started, $12 settings, $13 the reason why it cannot lead, $14 p95 of its syncs in µs. `written` reads from `before`, so that it runs after
 /// it: `before` is the line as the last writer left it, under a lock.
 const HEARTBEAT: &str = "\
     WITH before AS (
         SELECT nonce, started_ms FROM coordinator_member WHERE group_id = $1 AND id = $2 FOR UPDATE),
     written AS (
         INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, alerts,
-                                        version, started_ms, settings, cannot_lead, beat_at)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now()
+                                        version, started_ms, settings, cannot_lead, sync_p95_us, beat_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now()
         FROM (VALUES (1)) AS always LEFT JOIN before ON true
         ON CONFLICT (group_id, id) DO UPDATE
         SET nonce = excluded.nonce, host = excluded.host, address = excluded.address,
             status = excluded.status, epoch = excluded.epoch, fallback = excluded.fallback,
             alerts = excluded.alerts, version = excluded.version, started_ms = excluded.started_ms,
             settings = excluded.settings, cannot_lead = excluded.cannot_lead,
-            beat_at = excluded.beat_at)
+            sync_p95_us = excluded.sync_p95_us, beat_at = excluded.beat_at)
     SELECT (SELECT count(*) FROM coordinator_term
             WHERE group_id = $1 AND from_at > now() - interval '60 minutes') AS changes,
            (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1) AS forgot_ms,
@@ -42,20 +43,26 @@ const HEARTBEAT: &str = "\
 const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
 
 /// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two readings of
-/// the same clock. Lines older than a day are left to the sweep. An instance that was removed on purpose is left out
-/// until it writes another heartbeat.
+/// the same clock. Lines older than a day are left to the sweep.
 const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
            left(version, 256) AS version, started_ms,
-           left(settings, 1024) AS settings, left(cannot_lead, 256) AS cannot_lead,
-           greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms
-    FROM (SELECT * FROM coordinator_member AS member
-          WHERE group_id = $1 AND beat_at > now() - interval '1 day' AND NOT EXISTS (
-              SELECT FROM coordinator_decision AS removed
-              WHERE removed.group_id = $1 AND removed.instance = member.id AND removed.beat_at = member.beat_at)
+            left(settings, 1024) AS settings, left(cannot_lead, 256) AS cannot_lead, sync_p95_us,
+            greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms,
+            (extract(epoch FROM beat_at) * 1000000)::bigint AS beat_us
+     FROM (SELECT * FROM coordinator_member
+           WHERE group_id = $1 AND beat_at > now() - interval '1 day'
           ORDER BY beat_at DESC LIMIT $2) AS latest
     ORDER BY latest.id COLLATE \"C\"";
+
+/// $1 group, $2 limit. The instances that were removed on purpose, and the last heartbeat of each at that time. An instance
+/// is left out until it writes another one.
+const REMOVED: &str = "\
+    SELECT left(instance, 128) AS id, (extract(epoch FROM beat_at) * 1000000)::bigint AS beat_us
+    FROM coordinator_decision
+    WHERE group_id = $1 AND instance IS NOT NULL AND beat_at > now() - interval '1 day'
+    ORDER BY number DESC LIMIT $2";
 
 /// $1 group, $2 limit. In the order in which the terms were written, because times may jump.
 const HISTORY: &str = "\
@@ -94,7 +101,8 @@ pub(crate) async fn heartbeat(
         .bind(row::text(&member.version))
         .bind(member.started_ms)
         .bind(member.settings.written())
-        .bind(member.cannot_lead.as_deref().map(row::text));
+        .bind(member.cannot_lead.as_deref().map(row::text))
+        .bind(member.sync_p95.map(row::microseconds));
     let row = lane.one(statement).await?;
     let columns = Columns::of("coordinator_member", &row);
     let before = match columns.optional::<&str>("nonce")? {
@@ -124,7 +132,31 @@ pub(crate) async fn members(lane: &Lane, me: &Process) -> Result<Vec<MemberSeen>
     let rows = lane
         .all(me.names.query(MEMBERS).bind(me.identity.group.as_str()).bind(i64::from(MEMBERS_READ_MAX)))
         .await?;
-    rows.iter().map(member_seen).collect()
+    let removed = removed(lane, me).await.unwrap_or_else(|error| {
+        tracing::debug!("removed instances are shown, because the decisions cannot be read: {error}");
+        BTreeSet::new()
+    });
+    let is_removed = |row: &PgRow| heartbeat_of(row).map(|heartbeat| removed.contains(&heartbeat));
+    let mut members = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if !is_removed(row)? {
+            members.push(member_seen(row)?);
+        }
+    }
+    Ok(members)
+}
+
+/// Nothing but what operators read depends on the removals, so a fault of their table hides no instance.
+async fn removed(lane: &Lane, me: &Process) -> Result<BTreeSet<(String, i64)>, StoreError> {
+    let limit = i64::from(DECISIONS_READ_MAX);
+    let rows = lane.all(me.names.query(REMOVED).bind(me.identity.group.as_str()).bind(limit)).await?;
+    rows.iter().map(heartbeat_of).collect()
+}
+
+/// The id, and the time of the last heartbeat in unix microseconds.
+fn heartbeat_of(row: &PgRow) -> Result<(String, i64), StoreError> {
+    let columns = Columns::of("coordinator_member", row);
+    Ok((columns.required("id")?, columns.required("beat_us")?))
 }
 
 pub(crate) async fn history(lane: &Lane, me: &Process, limit: u32) -> Result<Vec<Term>, StoreError> {
@@ -165,6 +197,10 @@ fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {
         started_ms: columns.required("started_ms")?,
         settings: SharedSettings::parse(columns.required("settings")?),
         cannot_lead: columns.optional("cannot_lead")?,
+        sync_p95: columns
+            .optional("sync_p95_us")?
+            .and_then(|us: i64| u64::try_from(us).ok())
+            .map(Duration::from_micros),
     };
     Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(columns.number("age_ms")?) })
 }

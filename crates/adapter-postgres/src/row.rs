@@ -75,6 +75,11 @@ pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A duration as an argument, in µs.
+pub(crate) fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// The claim as PostgreSQL stores it.
 pub(crate) fn uuid(claim: ClaimId) -> Uuid {
     Uuid::from_u128(claim.as_u128())

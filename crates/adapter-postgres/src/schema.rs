@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
     include_str!("../migrations/0004_decisions.sql"),
     include_str!("../migrations/0005_hooks.sql"),
+    include_str!("../migrations/0006_successor_and_latency.sql"),
 ];
 
 /// In the form of the current version, which the migrations gave them.

@@ -224,8 +224,13 @@ impl MemberStore for PostgresStore {
 
 #[async_trait]
 impl OperatorRequests for PostgresStore {
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        lease::request_step_down(&self.service, &self.me, token, reason).await
+    async fn request_handover(
+        &self,
+        token: &Token,
+        successor: Option<&InstanceId>,
+        reason: &str,
+    ) -> Result<StepDown, StoreError> {
+        lease::request_handover(&self.service, &self.me, token, successor, reason).await
     }
 
     async fn remove_instance(

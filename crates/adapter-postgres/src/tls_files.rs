@@ -2,16 +2,23 @@
 //! needs no restart; this check finds a wrong path when the settings are read.
 
 use crate::hosts::InvalidUrl;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 
 /// Largest file, in bytes: a bundle of every public authority has a quarter of it.
 const FILE_LEN_MAX: u64 = 1 << 20;
+/// The permissions of everybody but the owner.
+const OTHERS: u32 = 0o077;
+/// The permission bits of a mode.
+const PERMISSIONS: u32 = 0o7777;
+/// The label of a private key.
+const KEY: &str = "PRIVATE KEY";
 /// The parameter's names, and the label of what its file must contain.
 const FILES: [(&[&str], &str); 3] = [
     (&["sslrootcert", "ssl-root-cert", "ssl-ca"], "CERTIFICATE"),
     (&["sslcert", "ssl-cert"], "CERTIFICATE"),
-    (&["sslkey", "ssl-key"], "PRIVATE KEY"),
+    (&["sslkey", "ssl-key"], KEY),
 ];
 
 /// Checks the files that the parameters of a URL name. No message shows a path: `sslkey` may be the key itself.
@@ -27,19 +34,33 @@ pub(crate) fn check(query: &str) -> Result<(), InvalidUrl> {
             continue;
         }
         let fault = |what: &str| Err(InvalidUrl::because(format!("{} names {what}", names[0])));
-        let mut text = Vec::new();
-        match File::open(&path).and_then(|file| file.take(FILE_LEN_MAX).read_to_end(&mut text)) {
-            Err(error) => return fault(&format!("a file that cannot be read: {error}")),
-            Ok(_) if !String::from_utf8_lossy(&text).contains(&format!("{label}-----")) => {
-                return fault(&format!("a file without a \"{label}\" in PEM"));
-            }
-            Ok(_) => {}
+        let unreadable = |error: io::Error| format!("a file that cannot be read: {error}");
+        if let Err(what) = usable(&path, label, unreadable) {
+            return fault(&what);
         }
     }
     if seen[1] != seen[2] {
         return Err(InvalidUrl::because("sslcert and sslkey belong together: set both or none".to_owned()));
     }
     Ok(())
+}
+
+/// Reads only a regular file, because a pipe without a writer would never answer.
+fn usable(path: &str, label: &str, unreadable: impl Fn(io::Error) -> String) -> Result<(), String> {
+    let seen = fs::metadata(path).map_err(&unreadable)?;
+    if !seen.is_file() {
+        return Err("something else than a regular file".to_owned());
+    }
+    if label == KEY && seen.mode() & OTHERS != 0 {
+        let mode = seen.mode() & PERMISSIONS;
+        return Err(format!("a file that other users have permissions for (mode {mode:03o}): chmod 600"));
+    }
+    let mut text = Vec::new();
+    File::open(path).and_then(|file| file.take(FILE_LEN_MAX).read_to_end(&mut text)).map_err(&unreadable)?;
+    if String::from_utf8_lossy(&text).contains(&format!("{label}-----")) {
+        return Ok(());
+    }
+    Err(format!("a file without a \"{label}\" in PEM"))
 }
 
 /// A value of a URL, percent-decoded; `None` if it is not UTF-8.
@@ -64,6 +85,7 @@ fn decoded(value: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_file_that_cannot_serve_is_named_by_its_parameter() {
@@ -80,6 +102,23 @@ mod tests {
             assert!(found.contains(fault) && !found.contains("canary"), "{found}");
         }
         check("sslmode=verify-full&user=x").unwrap();
+    }
+
+    #[test]
+    fn a_private_key_is_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("canary.key");
+        fs::write(&path, "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n").unwrap();
+        let query = format!("sslcert=-----BEGIN CERTIFICATE-----&sslkey={}", path.display());
+        for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let found = check(&query).map_err(|error| error.to_string());
+            assert_eq!(found.is_ok(), accepted, "{mode:o}: {found:?}");
+            let named = |why: &String| why.contains(&format!("mode {mode:o}")) && !why.contains("canary");
+            assert!(found.as_ref().err().is_none_or(named), "{found:?}");
+        }
+        let query = format!("sslrootcert={}", directory.path().display());
+        assert!(check(&query).unwrap_err().to_string().contains("than a regular file"));
     }
 
     #[test]

@@ -45,17 +45,19 @@ async fn only_the_right_certificates_are_accepted() {
     let server = tls_redis(&ours.issue(&["localhost"]), &ours);
     let port = server.tls_port();
     store(&format!("localhost:{port}"), source(&ours, &own)).inspect().await.expect("the right one");
-    for (host, tls) in [
-        ("127.0.0.1", source(&ours, &own)),
-        ("localhost", source(&other, &own)),
-        ("localhost", source(&ours, &other.issue(&["client"]))),
+    for (host, tls, reason) in [
+        ("127.0.0.1", source(&ours, &own), "NotValidForName"),
+        ("localhost", source(&other, &own), "UnknownIssuer"),
+        ("localhost", source(&ours, &other.issue(&["client"])), "AlertReceived"),
     ] {
         let store = store(&format!("{host}:{port}"), tls);
-        store.inspect().await.expect_err("refused");
+        let why = store.inspect().await.expect_err(reason).to_string();
+        assert!(why.contains(reason), "not {reason}: {why}");
     }
     let server = tls_redis(&ours.issue_expired(&["localhost"]), &ours);
     let store = store(&format!("localhost:{}", server.tls_port()), source(&ours, &own));
-    store.inspect().await.expect_err("expired");
+    let why = store.inspect().await.expect_err("expired").to_string();
+    assert!(why.contains("Expired"), "{why}");
 }
 
 #[tokio::test]
@@ -64,7 +66,8 @@ async fn a_man_in_the_middle_learns_nothing() {
     let impostor = Impostor::start(Guise::Tls, &other.issue(&["localhost"])).await;
     let port = impostor.address().rsplit(':').next().expect("a port").to_owned();
     let store = store(&format!("localhost:{port}"), source(&ours, &ours.issue(&["client"])));
-    store.inspect().await.expect_err("refused");
+    let why = store.inspect().await.expect_err("refused").to_string();
+    assert!(why.contains("UnknownIssuer"), "{why}");
     assert!(impostor.connections() > 0);
     assert_eq!(impostor.bytes(), 0, "a third party has read something");
 }

@@ -7,7 +7,7 @@ use crate::statement::Statement;
 use crate::stored::{Stored, TEXT_LEN_MAX, millis_up, now_ms, now_text};
 use domain::id::{ID_LEN_MAX, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
-use domain::ports::{ClaimRequest, Noted, Release, StepDown, StoreError};
+use domain::ports::{ClaimRequest, FormerTerm, Noted, Release, StepDown, StoreError};
 use std::time::Duration;
 
 /// The group has no lease: its row was deleted, or the group was never created.
@@ -23,6 +23,7 @@ pub(crate) fn no_lease(config: &SqliteConfig) -> StoreError {
 pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<Observation, StoreError> {
     const SQL: &str = "SELECT tl, epoch, substr(claim, 1, 37) AS claim, seq, released, ttl_ms, \
          substr(CAST(holder AS TEXT), 1, ?2) AS holder, substr(CAST(resign AS TEXT), 1, ?3) AS resign, \
+         substr(CAST(successor AS TEXT), 1, ?2) AS successor, \
          epoch_floor, (SELECT max(version) FROM coordinator_schema) AS version \
          FROM coordinator_lease WHERE group_id = ?1";
     let statement = Statement::new(SQL)
@@ -43,6 +44,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
         ttl: ttl(&stored)?,
         holder: stored.maybe_text("holder")?.map(|text| InstanceId::from_stored(&text)),
         resign: stored.maybe_text("resign")?,
+        successor: stored.maybe_text("successor")?.map(|text| InstanceId::from_stored(&text)),
         floor: Epoch(stored.number("epoch_floor")?),
         schema: Stored::new("coordinator_schema", row).number("version")?,
     })
@@ -58,7 +60,7 @@ pub(crate) async fn claim(
         "UPDATE coordinator_lease SET tl = ?6, epoch = ?11, forgot_ms = CASE WHEN ?12 THEN max(",
         now_ms!(),
         ", coalesce(forgot_ms + 1, 0)) ELSE forgot_ms END, claim = ?7, seq = 0, holder = ?8, ",
-        "host = ?9, released = 0, release_reason = NULL, ttl_ms = ?10, resign = NULL, renewed_at = ",
+        "host = ?9, released = 0, release_reason = NULL, ttl_ms = ?10, resign = NULL, successor = NULL, renewed_at = ",
         now_text!(),
         " WHERE group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND seq = ?5 RETURNING forgot_ms"
     );
@@ -81,7 +83,22 @@ pub(crate) async fn claim(
     let token = Token { timeline: TIMELINE, epoch: request.epoch(), claim: request.claim };
     let rows = session.fetch(statement).await?;
     let Some(row) = rows.first() else { return Ok(None) };
+    if request.former != FormerTerm::Expired {
+        end_former_term(session, config, request).await;
+    }
     Ok(Some((token, Stored::new("coordinator_lease", row).maybe_number("forgot_ms")?)))
+}
+
+/// Corrects the reason of the former term, which the claim's trigger has ended as expired. Only the history needs it: if it
+/// fails, the lease is claimed all the same.
+async fn end_former_term(session: &Session, config: &SqliteConfig, request: &ClaimRequest) {
+    const SQL: &str = "UPDATE coordinator_term SET reason = ?3 \
+         WHERE group_id = ?1 AND claim = ?2 AND reason = 'expired'";
+    let statement = Statement::new(SQL)
+        .bind(config.identity.group.as_str().to_owned())
+        .bind(request.observed.token.claim.to_string())
+        .bind(request.former.reason().to_owned());
+    let _ = session.execute(statement).await;
 }
 
 /// See [`domain::ports::StateStore::renew`]. A row with a seq lower than the acknowledged one is an older
@@ -165,15 +182,20 @@ pub(crate) async fn release(
     Ok(if session.execute(statement).await? == 1 { Release::Released } else { Release::Superseded })
 }
 
-/// See [`domain::ports::OperatorRequests::request_step_down`].
-pub(crate) async fn request_step_down(
+/// See [`domain::ports::OperatorRequests::request_handover`].
+pub(crate) async fn request_handover(
     session: &Session,
     config: &SqliteConfig,
     token: &Token,
+    successor: Option<&InstanceId>,
     reason: &str,
 ) -> Result<StepDown, StoreError> {
-    const SQL: &str = concat!("UPDATE coordinator_lease SET resign = substr(?5, 1, ?6) WHERE ", holds!());
-    let statement = fenced(SQL, &config.identity.group, token).bind(reason.to_owned()).bind(TEXT_LEN_MAX);
+    const SQL: &str =
+        concat!("UPDATE coordinator_lease SET resign = substr(?5, 1, ?6), successor = ?7 WHERE ", holds!());
+    let statement = fenced(SQL, &config.identity.group, token)
+        .bind(reason.to_owned())
+        .bind(TEXT_LEN_MAX)
+        .bind(successor.map(|id| id.as_str().to_owned()));
     Ok(if session.execute(statement).await? == 1 { StepDown::Requested } else { StepDown::Superseded })
 }
 

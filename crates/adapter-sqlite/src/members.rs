@@ -9,8 +9,10 @@ use crate::stored::{Stored, TEXT_LEN_MAX, now_ms};
 use domain::id::{GroupId, ID_LEN_MAX, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
-use domain::ports::{MEMBERS_READ_MAX, StoreError};
+use domain::ports::{DECISIONS_READ_MAX, MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
+use sqlx::sqlite::SqliteRow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Result of a heartbeat: the columns of [`Heartbeat`], not yet judged.
@@ -39,15 +41,15 @@ pub(crate) async fn heartbeat(
 ) -> Result<Written, StoreError> {
     const SQL: &str = concat!(
         "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, ",
-        "alerts, version, started_ms, settings, cannot_lead, beat_ms) VALUES (?1, ?2, ?3, substr(?4, 1, ?12), substr(?5, 1, ?12), ",
-        "?6, ?7, ?8, ?9, substr(?10, 1, ?12), ?11, ?13, substr(?14, 1, ?12), ",
+        "alerts, version, started_ms, settings, cannot_lead, sync_p95_us, beat_ms) VALUES (?1, ?2, ?3, substr(?4, 1, ?12), substr(?5, 1, ?12), ",
+        "?6, ?7, ?8, ?9, substr(?10, 1, ?12), ?11, ?13, substr(?14, 1, ?12), ?15, ",
         now_ms!(),
         ") ON CONFLICT (group_id, id) DO UPDATE SET ",
         "previous_nonce = nonce, previous_started_ms = started_ms, nonce = excluded.nonce, ",
         "host = excluded.host, address = excluded.address, status = excluded.status, ",
         "epoch = excluded.epoch, fallback = excluded.fallback, alerts = excluded.alerts, ",
         "version = excluded.version, started_ms = excluded.started_ms, settings = excluded.settings, ",
-        "cannot_lead = excluded.cannot_lead, beat_ms = excluded.beat_ms ",
+        "cannot_lead = excluded.cannot_lead, sync_p95_us = excluded.sync_p95_us, beat_ms = excluded.beat_ms ",
         "RETURNING previous_nonce, previous_started_ms, (SELECT count(*) FROM coordinator_term ",
         "WHERE coordinator_term.group_id = ?1 AND from_ms > ",
         now_ms!(),
@@ -68,7 +70,8 @@ pub(crate) async fn heartbeat(
         .bind(member.started_ms)
         .bind(TEXT_LEN_MAX)
         .bind(member.settings.written())
-        .bind(member.cannot_lead.clone());
+        .bind(member.cannot_lead.clone())
+        .bind(member.sync_p95.map(|p95| i64::try_from(p95.as_micros()).unwrap_or(i64::MAX)));
     let rows = session.fetch(statement).await?;
     let row = rows.first().ok_or_else(|| StoreError::Unknown("the heartbeat answered no row".to_owned()))?;
     let stored = Stored::new("coordinator_member", row);
@@ -104,20 +107,46 @@ pub(crate) async fn members(session: &Session, group: &GroupId) -> Result<Vec<Me
         "SELECT substr(id, 1, ?2) AS id, substr(nonce, 1, 25) AS nonce, substr(host, 1, ?2) AS host, ",
         "substr(address, 1, ?2) AS address, substr(status, 1, ?2) AS status, epoch, fallback, alerts, ",
         "substr(version, 1, ?2) AS version, started_ms, substr(settings, 1, 1024) AS settings, ",
-        "substr(CAST(cannot_lead AS TEXT), 1, ?2) AS cannot_lead, max(0, ",
+        "substr(CAST(cannot_lead AS TEXT), 1, ?2) AS cannot_lead, sync_p95_us, max(0, ",
         now_ms!(),
-        " - beat_ms) AS age_ms FROM (SELECT * FROM coordinator_member AS member WHERE group_id = ?1 AND beat_ms > ",
+        " - beat_ms) AS age_ms, beat_ms FROM (SELECT * FROM coordinator_member WHERE group_id = ?1 AND beat_ms > ",
         now_ms!(),
-        // An instance that was removed on purpose is left out until it writes another heartbeat.
-        " - 86400000 AND NOT EXISTS (SELECT 1 FROM coordinator_decision AS removed WHERE removed.group_id = ?1 ",
-        "AND removed.instance = member.id AND removed.beat_ms = member.beat_ms) ",
-        "ORDER BY beat_ms DESC LIMIT ?3) AS latest ORDER BY latest.id"
+        " - 86400000 ORDER BY beat_ms DESC LIMIT ?3) AS latest ORDER BY latest.id"
     );
     let statement = Statement::new(SQL)
         .bind(group.as_str().to_owned())
         .bind(TEXT_LEN_MAX)
         .bind(i64::from(MEMBERS_READ_MAX));
-    session.fetch(statement).await?.iter().map(|row| seen(&Stored::new("coordinator_member", row))).collect()
+    let rows = session.fetch(statement).await?;
+    let removed = removed(session, group).await.unwrap_or_else(|error| {
+        tracing::debug!("removed instances are shown, because the decisions cannot be read: {error}");
+        BTreeSet::new()
+    });
+    let mut members = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if !removed.contains(&heartbeat_of(row)?) {
+            members.push(seen(&Stored::new("coordinator_member", row))?);
+        }
+    }
+    Ok(members)
+}
+
+/// The instances that were removed on purpose, and the last heartbeat of each at that time. An instance is left out until it
+/// writes another one. Nothing but what operators read depends on this, so a fault of the table hides no instance.
+async fn removed(session: &Session, group: &GroupId) -> Result<BTreeSet<(String, i64)>, StoreError> {
+    const SQL: &str = "SELECT substr(instance, 1, ?2) AS id, beat_ms FROM coordinator_decision \
+         WHERE group_id = ?1 AND instance IS NOT NULL ORDER BY number DESC LIMIT ?3";
+    let statement = Statement::new(SQL)
+        .bind(group.as_str().to_owned())
+        .bind(TEXT_LEN_MAX)
+        .bind(i64::from(DECISIONS_READ_MAX));
+    session.fetch(statement).await?.iter().map(heartbeat_of).collect()
+}
+
+/// The id, and the time of the last heartbeat in unix milliseconds.
+fn heartbeat_of(row: &SqliteRow) -> Result<(String, i64), StoreError> {
+    let stored = Stored::new("coordinator_member", row);
+    Ok((stored.text("id")?, stored.number("beat_ms")?))
 }
 
 /// See [`domain::ports::MemberStore::history`].
@@ -173,6 +202,7 @@ fn seen(stored: &Stored<'_>) -> Result<MemberSeen, StoreError> {
         started_ms: stored.number("started_ms")?,
         settings: SharedSettings::parse(&stored.text("settings")?),
         cannot_lead: stored.maybe_text("cannot_lead")?,
+        sync_p95: stored.maybe_number("sync_p95_us")?.map(Duration::from_micros),
     };
     Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(stored.number("age_ms")?) })
 }

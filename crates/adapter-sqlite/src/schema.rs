@@ -26,6 +26,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
     include_str!("../migrations/0004_decisions.sql"),
     include_str!("../migrations/0005_hooks.sql"),
+    include_str!("../migrations/0006_successor_and_latency.sql"),
 ];
 
 /// Default relations of recovery, with the statements that create them.
@@ -254,9 +255,9 @@ enum Remains {
 }
 
 async fn remains(path: &Path, connection: &mut SqliteConnection) -> Result<Remains, StoreError> {
-    // A column of each table that nothing can replace; that of the signals came with the current version.
+    // A column of each table that nothing can replace; that of the lease came with the current version.
     const MATTERS: &str = "SELECT count(*) FROM (SELECT 1 FROM pragma_table_info('coordinator_lease') \
-         WHERE name = 'epoch_floor' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_signal') \
+         WHERE name = 'successor' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_signal') \
          WHERE name = 'folded' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_audit') WHERE name = 'number')";
     // The version alone may be what is left: its table can be empty.
     let version = usize::from(exists(path, connection, "coordinator_schema").await?);

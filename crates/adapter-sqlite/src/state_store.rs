@@ -162,8 +162,13 @@ impl MemberStore for SqliteStore {
 
 #[async_trait]
 impl OperatorRequests for SqliteStore {
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        lease::request_step_down(&self.election, &self.config, token, reason).await
+    async fn request_handover(
+        &self,
+        token: &Token,
+        successor: Option<&InstanceId>,
+        reason: &str,
+    ) -> Result<StepDown, StoreError> {
+        lease::request_handover(&self.election, &self.config, token, successor, reason).await
     }
 
     async fn remove_instance(

@@ -1,6 +1,6 @@
 //! Measures the figures of the README on real processes and real stores: `cargo xtask bench`.
 //!
-//! The argument is the path of the binary to measure. It prints each figure with its limit and the ratio to
+//! The argument is the path of the binary to measure; a second one, `kills`, limits it to the kills on one host. It prints each figure with its limit and the ratio to
 //! it. It judges and asserts nothing, because machines differ and measurements vary.
 
 use adapter_postgres::{PostgresConfig, PostgresStore};
@@ -11,6 +11,7 @@ use domain::identity::Identity;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::Limits;
 use domain::ports::{SignalClaim, SignalLedger};
+use rustix::time::{ClockId, clock_gettime};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -25,6 +26,10 @@ const TTL: Duration = Duration::from_secs(2);
 const TTL_STEADY: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(30);
 const CRASHES: usize = 15;
+/// LEADER_TTL of the kills on one host: its default, because no kill waits for its end.
+const TTL_ONE_HOST: Duration = Duration::from_secs(10);
+/// Kills on one host, for each store.
+const KILLS: usize = 20;
 const HANDOVERS: usize = 15;
 const CUTS: usize = 5;
 /// Timeout of every wait.
@@ -38,6 +43,10 @@ fn main() {
     let (redis, postgres) = (backend::redis(), backend::postgres());
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     println!("{processors} processors, real Redis and PostgreSQL on this machine, one run\n");
+    kills_on_one_host(&program, &redis, &postgres, &runtime);
+    if std::env::args().nth(2).as_deref() == Some("kills") {
+        return;
+    }
     let group = || Group::new(&program, &redis, &runtime.block_on(postgres.create_database()), TTL);
 
     crashes("crash failover past the end of the lease, Redis + PostgreSQL", &mut group());
@@ -77,6 +86,26 @@ impl Group {
         let ttl = format!("{}ms", TTL.as_millis());
         Self::start(program, vec!["--leader-ttl".to_owned(), ttl], "default", |launch| {
             launch.data_dir(data_dir)
+        })
+    }
+
+    /// Its instances have evidence of the end of each other's processes.
+    fn on_one_host(program: &Path, redis: Option<&Redis>, database: &str, locks: &Path) -> Self {
+        let ttl = format!("{}ms", TTL_ONE_HOST.as_millis());
+        let mut arguments = ["--postgres", database, "--leader-ttl", &ttl].map(str::to_owned).to_vec();
+        // Every database is new, so with one group for all, the ticket would still belong to another one.
+        let name = database.rsplit('/').next().unwrap_or("figures");
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        arguments.extend(["--group".to_owned(), name.clone()]);
+        arguments.extend(redis.into_iter().flat_map(|redis| ["--redis".to_owned(), redis.url()]));
+        Self::start(program, arguments, &name, |launch| launch.lock_dir(locks))
+    }
+
+    /// As [`Self::on_one_host`], with one SQLite file.
+    fn embedded_on_one_host(program: &Path, data_dir: &Path) -> Self {
+        let ttl = format!("{}ms", TTL_ONE_HOST.as_millis());
+        Self::start(program, vec!["--leader-ttl".to_owned(), ttl], "default", |launch| {
+            launch.data_dir(data_dir).lock_dir(&data_dir.join("locks"))
         })
     }
 
@@ -129,6 +158,45 @@ fn crashes(name: &str, group: &mut Group) {
         group.members.push(fresh);
     }
     print(name, &mut past, "ms", 15.0);
+}
+
+fn kills_on_one_host(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::runtime::Runtime) {
+    for (name, redis) in [("PostgreSQL", None), ("Redis + PostgreSQL", Some(redis))] {
+        let locks = tempfile::tempdir().expect("a directory");
+        let database = runtime.block_on(postgres.create_database());
+        kills(name, &mut Group::on_one_host(program, redis, &database, locks.path()));
+    }
+    let sqlite = tempfile::tempdir().expect("a directory");
+    kills("SQLite", &mut Group::embedded_on_one_host(program, sqlite.path()));
+}
+
+/// Kills the leader again and again, and measures from just before the SIGKILL to the begin of the next term.
+fn kills(store: &str, group: &mut Group) {
+    let mut took = Vec::new();
+    for _ in 0..KILLS {
+        let leader = group.leader();
+        sleep(SETTLE);
+        let mut killed = group.members.remove(leader);
+        let before = monotonic();
+        killed.kill();
+        took.push(ms(group.next_lead(before) - before));
+        let mut fresh = group.launch.start();
+        fresh.wait_for(EventKind::Ready, PATIENCE);
+        group.members.push(fresh);
+    }
+    took.sort_by(f64::total_cmp);
+    println!(
+        "kill -9 of a leader on one host, {store}, LEADER_TTL {TTL_ONE_HOST:?}: to the next leader median {:.1} ms, p99 {:.1} ms ({KILLS} kills, least {:.1} ms)",
+        took[KILLS / 2],
+        took[KILLS * 99 / 100],
+        took[0]
+    );
+}
+
+/// CLOCK_MONOTONIC in nanoseconds, as in the events of the instances.
+fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).expect("after the start of the machine")
 }
 
 fn handovers(group: &mut Group) {

@@ -120,13 +120,13 @@ async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &L
         }
         Command::Why { json } => command::why(&*group()?, form(*json)).await,
         Command::History { limit, json } => command::history(&*group()?, form(*json), *limit).await,
-        Command::StepDown { dry_run: true, json, .. } => {
-            command::plan_step_down(&*group()?, form(*json)).await
+        Command::StepDown { dry_run: true, to, json, .. } => {
+            command::plan_step_down(&*group()?, to.as_deref(), form(*json)).await
         }
-        Command::StepDown { reason, force, dry_run: _, json } => {
+        Command::StepDown { reason, to, force, dry_run: _, json } => {
             let reason = reason.as_deref().unwrap_or_default();
             let wanted = if *force { Condition::Always } else { Condition::WithSuccessor };
-            command::step_down(&*group()?, reason, wanted, form(*json)).await
+            command::step_down(&*group()?, reason, wanted, to.as_deref(), form(*json)).await
         }
         Command::Remove { id, reason, force, json } => {
             let removable = if *force { Removable::Ended } else { Removable::Stale };

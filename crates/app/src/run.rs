@@ -237,6 +237,9 @@ pub fn start(
     if let Some(leader) = &stores.leader {
         builder = builder.leader_store(Arc::clone(leader));
     }
+    if let Some(exits) = stores.exits(config.lock_dir.as_deref()) {
+        builder = builder.exits(exits);
+    }
     builder.start().map_err(|error| Failure::usage(error.to_string()))
 }
 

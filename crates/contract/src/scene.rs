@@ -167,6 +167,7 @@ impl Process {
             ttl: self.opening.ttl,
             floor: domain::lease::Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::commits::Commits;
 use crate::driver::Driver;
 use crate::election::Election;
 use crate::error::{Ended, StartError};
+use crate::exits::Exits;
 use crate::handle::Coordinator;
 use crate::heartbeat::{IdInUse, heartbeat};
 use crate::leadership::Leadership;
@@ -55,6 +56,7 @@ pub struct Builder {
     published: SharedSettings,
     migrate: Migrate,
     epochs: Option<Arc<dyn EpochMemory>>,
+    exits: Option<Arc<dyn Exits>>,
 }
 
 impl fmt::Debug for Builder {
@@ -88,6 +90,7 @@ impl Builder {
             published: SharedSettings::default(),
             migrate: Migrate::Apply,
             epochs: None,
+            exits: None,
         }
     }
 
@@ -169,6 +172,14 @@ impl Builder {
     #[must_use]
     pub fn epochs(mut self, memory: Arc<dyn EpochMemory>) -> Self {
         self.epochs = Some(memory);
+        self
+    }
+
+    /// The source of evidence that another process has ended: this instance then treats the process's lease as open at
+    /// once. Unless set, it waits until the lease has expired.
+    #[must_use]
+    pub fn exits(mut self, exits: Arc<dyn Exits>) -> Self {
+        self.exits = Some(exits);
         self
     }
 
@@ -254,6 +265,7 @@ impl Builder {
             leader_store: self.leader_store,
             recovery: self.recovery,
             epochs: self.epochs,
+            exits: self.exits,
             ability: Ability::new(),
             remembered: watch::Sender::new(Epochs::NONE),
             leadership: watch::channel(Leadership::unknown()).0,

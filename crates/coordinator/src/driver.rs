@@ -6,6 +6,7 @@
 
 use crate::clock::{self, Alarm, of_this_process};
 use crate::complaints::{Effect, Trouble};
+use crate::exits::Watch;
 use crate::keep::{keep_asked, keep_granted};
 use crate::leadership::Leadership;
 use crate::memory::kept_within;
@@ -72,6 +73,8 @@ pub(crate) struct Driver {
     /// The leadership that is being handed over: only its release is an end on purpose.
     resigning: Option<Token>,
     remembered: watch::Receiver<Epochs>,
+    /// The end of the process that holds the lease.
+    holder: Watch,
 }
 
 impl Driver {
@@ -85,6 +88,7 @@ impl Driver {
         let (tasks, owed) = (JoinSet::new(), HashMap::new());
         let kept = elector.epochs();
         let remembered = shared.remembered.subscribe();
+        let holder = Watch::new(shared.exits.clone());
         Self {
             elector,
             shared,
@@ -99,6 +103,7 @@ impl Driver {
             kept_at: None,
             resigning: None,
             remembered,
+            holder,
         }
     }
 
@@ -142,6 +147,7 @@ impl Driver {
             }
             Some(resign) = self.requests.recv() => Ok(Event::Resign(resign)),
             Ok(()) = self.remembered.changed() => Ok(Event::Remembered(*self.remembered.borrow_and_update())),
+            nonce = self.holder.ended() => Ok(Event::ProcessEnded(nonce)),
             ring = ring => ring.map(|()| Event::Wakeup),
             () = self.shared.state_store.changed() => Ok(Event::LeaseHint),
             () = ticket_hint => Ok(Event::TicketHint),
@@ -154,6 +160,7 @@ impl Driver {
         let commands = self.elector.step(now, event);
         // Readers see that leadership is over before any other process can see that the lease is released.
         self.publish(now);
+        self.holder.follow(&self.elector);
         self.remember();
         for command in commands {
             match command {
@@ -290,6 +297,7 @@ impl Driver {
             Event::Lease { answer: Ok(LeaseAnswer::NotSent | LeaseAnswer::Outdated(_)), .. }
             | Event::Wakeup
             | Event::LeaseHint
+            | Event::ProcessEnded(_)
             | Event::Remembered(_)
             | Event::TicketHint
             | Event::Recovered { .. }

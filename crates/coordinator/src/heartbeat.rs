@@ -119,6 +119,7 @@ async fn once(shared: &Shared) -> Result<Heartbeat, StoreError> {
         started_ms: settings.started_ms,
         settings: settings.published.clone(),
         cannot_lead: shared.ability.missing(),
+        sync_p95: snapshot.window.latency.and_then(|latency| latency.p95),
     };
     let started = Instant::now();
     let answer = timeout(settings.heartbeat, shared.state_store.heartbeat(&member)).await;

@@ -67,6 +67,12 @@ impl Leadership {
         self.token(now).filter(|_| acting)
     }
 
+    /// The token under which this instance may act at `now`, and when the lease stops being valid unless it is renewed
+    /// before.
+    pub fn acting(&self, now: Time) -> Option<(Token, Time)> {
+        self.active(now).zip(self.deadline())
+    }
+
     /// When the lease stops being valid unless it is renewed before; only while there is a leadership.
     pub fn deadline(&self) -> Option<Time> {
         self.held.map(|(_, deadline)| deadline)

@@ -3,6 +3,7 @@
 use crate::answers::Answers;
 use crate::clock;
 use crate::commits::Commits;
+use crate::exits::Exits;
 use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::notice::Notice;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) leader_store: Option<Arc<dyn LeaderStore>>,
     pub(crate) recovery: Arc<dyn Recovery>,
     pub(crate) epochs: Option<Arc<dyn EpochMemory>>,
+    pub(crate) exits: Option<Arc<dyn Exits>>,
     /// Whether the epochs can be kept.
     pub(crate) ability: Ability,
     /// What the epochs' memory was last seen to have: another instance may have kept more.

@@ -2,6 +2,7 @@
 
 use crate::id::InstanceId;
 use crate::member::{MemberSeen, MemberState};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -27,6 +28,17 @@ pub enum Obstacle {
         /// The instances that are alive and cannot lead, each with its own reason.
         unable: Vec<(InstanceId, String)>,
     },
+    /// The chosen instance cannot take over, and others can.
+    NotAble {
+        /// The leader.
+        holder: InstanceId,
+        /// The chosen instance.
+        chosen: InstanceId,
+        /// Why it cannot take over.
+        why: String,
+        /// The instances that can.
+        able: Vec<InstanceId>,
+    },
 }
 
 impl fmt::Display for Obstacle {
@@ -41,6 +53,13 @@ impl fmt::Display for Obstacle {
             Self::NoSuccessor { holder, unable } => {
                 write!(f, "no instance can take over from {holder}")?;
                 unable.iter().try_for_each(|(id, why)| write!(f, "; {id} cannot lead: {why}"))
+            }
+            Self::NotAble { holder, chosen, why, able } => {
+                write!(f, "{chosen} cannot take over from {holder}: {why}. ")?;
+                for (n, id) in able.iter().enumerate() {
+                    write!(f, "{}{id}", if n == 0 { "" } else { ", " })?;
+                }
+                f.write_str(" can take over")
             }
         }
     }
@@ -78,6 +97,40 @@ pub fn candidates<'a>(
     Ok(able.into_iter().map(|member| &member.id).collect())
 }
 
+/// As [`candidates`], for a handover to `chosen`: only that instance.
+///
+/// # Errors
+/// Why a handover to it is useless.
+pub fn chosen<'a>(
+    members: &'a [MemberSeen],
+    holder: &InstanceId,
+    chosen: &InstanceId,
+    fresh: Duration,
+) -> Result<Vec<&'a InstanceId>, Obstacle> {
+    let able = candidates(members, holder, fresh)?;
+    if let Some(id) = able.iter().find(|id| **id == chosen) {
+        return Ok(alloc::vec![*id]);
+    }
+    let why = match members.iter().find(|seen| seen.member.id == *chosen) {
+        None => String::from("it is not in the instance table"),
+        Some(_) if chosen == holder => String::from("it leads already"),
+        Some(seen) if seen.heartbeat_age > fresh => {
+            format!("its last heartbeat is {} s old", seen.heartbeat_age.as_secs())
+        }
+        Some(MemberSeen { member, .. }) => match &member.cannot_lead {
+            Some(why) => format!("it cannot lead: {why}"),
+            None => format!("its state is {}", member.state.as_str()),
+        },
+    };
+    let able = able.into_iter().cloned().collect();
+    Err(Obstacle::NotAble { holder: holder.clone(), chosen: chosen.clone(), why, able })
+}
+
+/// The reason of a handover, for the history.
+pub fn reason(to: Option<&InstanceId>, reason: &str) -> String {
+    to.map_or_else(|| String::from(reason), |to| format!("handed over to {to}: {reason}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +155,7 @@ mod tests {
             started_ms: 0,
             settings: SharedSettings::default(),
             cannot_lead: cannot_lead.map(Into::into),
+            sync_p95: None,
         };
         MemberSeen { member, heartbeat_age: Duration::from_secs(age_s) }
     }
@@ -128,5 +182,44 @@ mod tests {
         let silent =
             of(&[seen("a", Active, 10, None), seen("b", Standby, 1, None)]).expect_err("a dead leader");
         assert!(silent.starts_with("a is dead or cut off: its last heartbeat is 10 s old"), "{silent}");
+    }
+
+    #[test]
+    fn a_chosen_instance_must_be_able_and_the_others_are_named() {
+        use MemberState::{Active, Standby, Starting};
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|id| InstanceId::parse(id).expect("an id"));
+        let of = |to: &InstanceId, b: MemberSeen| {
+            let members = [seen("a", Active, 1, None), b, seen("c", Standby, 1, None)];
+            let found = chosen(&members, &a, to, Duration::from_secs(9));
+            found.map(|ids| ids.len()).map_err(|why| why.to_string())
+        };
+        assert_eq!(of(&c, seen("b", Standby, 1, None)), Ok(1));
+        for (to, state, age_s, cannot_lead, why) in [
+            (
+                &b,
+                Standby,
+                10,
+                None,
+                "b cannot take over from a: its last heartbeat is 10 s old. c can take over",
+            ),
+            (&b, Starting, 1, None, "b cannot take over from a: its state is starting. c can take over"),
+            (
+                &b,
+                Standby,
+                1,
+                Some("no disk"),
+                "b cannot take over from a: it cannot lead: no disk. c can take over",
+            ),
+            (
+                &d,
+                Standby,
+                1,
+                None,
+                "d cannot take over from a: it is not in the instance table. b, c can take over",
+            ),
+            (&a, Standby, 1, None, "a cannot take over from a: it leads already. b, c can take over"),
+        ] {
+            assert_eq!(of(to, seen("b", state, age_s, cannot_lead)), Err(why.to_owned()));
+        }
     }
 }

@@ -124,6 +124,11 @@ impl ClaimId {
         self.0
     }
 
+    /// The process that made the claim.
+    pub fn nonce(self) -> Nonce {
+        Nonce(self.0 >> 32)
+    }
+
     /// True if this process made the claim.
     pub fn is_from(self, nonce: Nonce) -> bool {
         self.0 >> 32 == nonce.0

@@ -152,6 +152,9 @@ pub struct Observation {
     pub holder: Option<InstanceId>,
     /// The reason of a request to hand over, if the holder has one.
     pub resign: Option<String>,
+    /// The instance to which the holder was requested to hand over. Once the lease is released, other instances leave it
+    /// to this one for the time of a lease (M25).
+    pub successor: Option<InstanceId>,
     /// The highest epoch that an instance reported when it found that the store has forgotten; 0 before the first
     /// report. Every claim exceeds it (M22).
     pub floor: Epoch,

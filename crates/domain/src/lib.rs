@@ -12,7 +12,7 @@
 extern crate alloc;
 
 /// Version of the tables that this code reads and writes. An instance contends only if the database has this version.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 
 pub mod alert;
 pub mod catalog;

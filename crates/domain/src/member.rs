@@ -133,6 +133,8 @@ pub struct Member {
     pub settings: SharedSettings,
     /// The reason why it cannot lead, if it cannot; at most 256 characters are kept.
     pub cannot_lead: Option<String>,
+    /// The 95th percentile of its latest syncs with the state store, in whole microseconds; `None` if it has too few.
+    pub sync_p95: Option<Duration>,
 }
 
 /// An entry of the instance table as another process reads it.

@@ -305,6 +305,7 @@ fn every_counter_of_signals_counts_one_kind_of_fact() {
     let facts = [
         ("coordinator_signals_received_total", SignalFact::Received),
         ("coordinator_signals_duplicates_prevented_total", SignalFact::DuplicatePrevented),
+        ("coordinator_signals_folded_total", SignalFact::Folded),
         ("coordinator_signals_claimed_total", SignalFact::Claimed),
         ("coordinator_signals_sent_total", SignalFact::Sent { waited: Duration::ZERO }),
         ("coordinator_signals_done_total", SignalFact::Recorded(Done)),

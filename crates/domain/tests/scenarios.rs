@@ -78,6 +78,7 @@ fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
         ["end"] => {}
         ["start", name] => world.start(name),
         ["crash", name] => world.crash(name),
+        ["kill", name] => world.kill(name),
         ["restart", name] => {
             world.crash(name);
             world.start(name);
@@ -88,6 +89,7 @@ fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
         ["step-down", name, reason @ ..] => {
             world.resign(name, Resign::StepDown { reason: reason.join(" ") });
         }
+        ["hand-over", name, "to", to] => world.hand_over(name, to),
         ["work", "of", name, "hangs"] => world.work_hangs(name),
         ["recovery", "of", name, outcome] => world.recovery(name, recovery(outcome)?),
         ["hints", "lost"] => world.hints(false),

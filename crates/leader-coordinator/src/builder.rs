@@ -34,6 +34,7 @@ pub fn builder(group: impl Into<String>, database: impl Into<Database>) -> Build
         ttl: TTL_DEFAULT,
         heartbeat: None,
         data_dir: None,
+        lock_dir: None,
         address: None,
         version: None,
         window: None,
@@ -53,6 +54,7 @@ pub fn builder(group: impl Into<String>, database: impl Into<Database>) -> Build
 /// | [`ttl`](Self::ttl) | 10 s |
 /// | [`heartbeat`](Self::heartbeat) | a third of LEADER_TTL |
 /// | [`data_dir`](Self::data_dir) | the directory of the SQLite file; none with PostgreSQL |
+/// | [`lock_dir`](Self::lock_dir) | next to the SQLite file; `/dev/shm/coordinator-UID` with PostgreSQL |
 /// | [`portfolio`](Self::portfolio), [`recovery`](Self::recovery) | nothing to recover |
 /// | [`migrate`](Self::migrate) | the start brings the schema up to date |
 #[must_use = "nothing runs before `start`"]
@@ -65,6 +67,7 @@ pub struct Builder {
     ttl: Duration,
     heartbeat: Option<Duration>,
     data_dir: Option<PathBuf>,
+    lock_dir: Option<PathBuf>,
     address: Option<String>,
     version: Option<String>,
     window: Option<usize>,
@@ -86,7 +89,8 @@ impl Builder {
         Self { id: Some(id.into()), ..self }
     }
 
-    /// LEADER_TTL, 1 s to 300 s and equal on every instance. A crashed leader is replaced after this time.
+    /// LEADER_TTL, 1 s to 300 s and equal on every instance. A crashed leader is replaced after this time, or at once if an
+    /// instance on its host has evidence of its end ([`lock_dir`](Self::lock_dir)).
     pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl, ..self }
     }
@@ -106,6 +110,16 @@ impl Builder {
     /// again without a lookup.
     pub fn data_dir(self, directory: impl Into<PathBuf>) -> Self {
         Self { data_dir: Some(directory.into()), ..self }
+    }
+
+    /// The directory of the lock files that show the end of a process, on a local disk or in memory. Instances on one host
+    /// that use the same directory replace a killed leader at once; in any other case its lease expires. Unless set, it is
+    /// next to the SQLite file, or `/dev/shm/coordinator-UID` with PostgreSQL.
+    ///
+    /// A process keeps its lock until it and its children have ended. A child that outlives the service, or a second start
+    /// in the same process, therefore only delays a takeover until the lease has expired.
+    pub fn lock_dir(self, directory: impl Into<PathBuf>) -> Self {
+        Self { lock_dir: Some(directory.into()), ..self }
     }
 
     /// Adds Redis, which makes a failover fast.
@@ -177,6 +191,9 @@ impl Builder {
             .state_store_name(self.database.kind().name());
         if let Some(leader) = &stores.leader {
             driver = driver.leader_store(Arc::clone(leader));
+        }
+        if let Some(exits) = stores.exits(self.lock_dir.as_deref()) {
+            driver = driver.exits(exits);
         }
         driver = match epochs {
             Some(epochs) => driver.epochs(Arc::new(epochs)),

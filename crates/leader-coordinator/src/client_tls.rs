@@ -17,6 +17,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Largest file, in bytes: a bundle of every public authority has a quarter of it.
 const FILE_LEN_MAX: u64 = 1 << 20;
 
+/// The permissions of everybody but the owner.
+const OTHERS: u32 = 0o077;
+/// The permission bits of a mode.
+const PERMISSIONS: u32 = 0o7777;
+
 /// TLS settings of a client: the system's authorities and no certificate unless set. A clone shares what was read.
 #[derive(Clone, Default)]
 pub struct ClientTls {
@@ -87,7 +92,7 @@ impl ClientTls {
             .with_root_certificates(roots);
         let Some((certificate, key)) = &self.certificate else { return Ok(builder.with_no_client_auth()) };
         let chain = certificates_in(certificate)?;
-        let secret = PrivateKeyDer::from_pem_slice(&content(key)?)
+        let secret = PrivateKeyDer::from_pem_slice(&private_content(key)?)
             .map_err(|_| format!("{}: no private key in PEM", key.display()))?;
         builder
             .with_client_auth_cert(chain, secret)
@@ -137,7 +142,24 @@ fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
+/// The content of a file that only its owner may read.
+fn private_content(path: &Path) -> Result<Vec<u8>, String> {
+    let mode = fs::metadata(path).map_err(|error| unreadable(path, &error))?.mode() & PERMISSIONS;
+    if mode & OTHERS != 0 {
+        let path = path.display();
+        return Err(format!(
+            "{path} is a file that other users have permissions for (mode {mode:03o}): chmod 600 {path}"
+        ));
+    }
+    content(path)
+}
+
+/// Reads only a regular file, because a pipe without a writer would never answer.
 fn content(path: &Path) -> Result<Vec<u8>, String> {
+    let seen = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !seen.is_file() {
+        return Err(format!("{} is not a regular file", path.display()));
+    }
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_LEN_MAX).read_to_end(&mut bytes));
     read.map(|_| bytes).map_err(|error| unreadable(path, &error))

@@ -83,6 +83,7 @@ mod builder;
 mod client_tls;
 mod epochs;
 mod error;
+mod exits;
 mod handle;
 #[cfg(feature = "http")]
 pub mod http;
@@ -95,7 +96,8 @@ pub use builder::{Builder, builder};
 #[cfg(feature = "client-tls")]
 pub use client_tls::ClientTls;
 pub use coordinator::{
-    Ended, EpochMemory, Leader, Leadership, LeadershipOver, NotLeading, Notice, NoticeKind, clock, domain,
+    Ended, EpochMemory, Exits, Leader, Leadership, LeadershipOver, NotLeading, Notice, NoticeKind, clock,
+    domain,
 };
 #[cfg(feature = "signals")]
 pub use coordinator::{
@@ -104,6 +106,7 @@ pub use coordinator::{
 };
 pub use epochs::{EpochFile, StoreKind};
 pub use error::{OpenError, StartError};
+pub use exits::LockFiles;
 pub use handle::Coordinator;
 pub use identity::identity;
 #[cfg(feature = "redis")]

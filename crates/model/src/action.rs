@@ -28,10 +28,13 @@ pub enum Action {
     /// A message that was held back arrives.
     Arrive(usize),
     Crash(usize),
+    Kill(usize),
     Restart(usize),
     Pause(usize),
     Resume(usize),
     StepDown(usize),
+    /// The leader hands over to this instance.
+    HandOverTo(usize),
     Stop(usize),
     CutLease(usize),
     RefuseLease(usize),
@@ -89,13 +92,15 @@ const PLAIN: [(Action, &str); 26] = [
 type OfNumber = fn(usize) -> Action;
 
 /// Actions on an instance or a message, and their names.
-const WITH_NUMBER: [(OfNumber, &str); 11] = [
+const WITH_NUMBER: [(OfNumber, &str); 12] = [
     (Action::Arrive, "arrive"),
     (Action::Crash, "crash"),
+    (Action::Kill, "kill"),
     (Action::Restart, "restart"),
     (Action::Pause, "pause"),
     (Action::Resume, "resume"),
     (Action::StepDown, "step-down"),
+    (Action::HandOverTo, "hand-over-to"),
     (Action::Stop, "stop"),
     (Action::CutLease, "cut-from-postgres"),
     (Action::RefuseLease, "refused-by-postgres"),
@@ -114,8 +119,10 @@ impl Action {
             Self::FailRecovery(_) => Fault::FailRecovery,
             Self::JustBefore => Fault::JustBefore,
             Self::Crash(_) => Fault::Crash,
+            Self::Kill(_) => Fault::Kill,
             Self::Pause(_) => Fault::Pause,
             Self::StepDown(_) => Fault::StepDown,
+            Self::HandOverTo(_) => Fault::HandOver,
             Self::Stop(_) => Fault::Stop,
             Self::CutLease(_) => Fault::CutLease,
             Self::RefuseLease(_) => Fault::RefuseLease,
@@ -163,10 +170,12 @@ impl Action {
         match self {
             Self::Arrive(number)
             | Self::Crash(number)
+            | Self::Kill(number)
             | Self::Restart(number)
             | Self::Pause(number)
             | Self::Resume(number)
             | Self::StepDown(number)
+            | Self::HandOverTo(number)
             | Self::Stop(number)
             | Self::CutLease(number)
             | Self::RefuseLease(number)

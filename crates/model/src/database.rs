@@ -39,6 +39,9 @@ struct Tables {
     released: bool,
     ttl: Duration,
     holder: Option<InstanceId>,
+    /// The requested successor (M25), and the time of the release that left the lease to it.
+    successor: Option<InstanceId>,
+    left_at: Option<u64>,
     signal: SignalState,
     floor: Epoch,
     /// Number of times that the store was found to have forgotten; kept in sets in which a backup may be restored.
@@ -76,6 +79,8 @@ impl Database {
             released: true,
             ttl,
             holder: None,
+            successor: None,
+            left_at: None,
             signal: SignalState::Received,
             floor: Epoch(0),
             forgot_ms: None,
@@ -175,9 +180,25 @@ impl Database {
             ttl: lease.ttl,
             holder: lease.holder.clone(),
             resign: None,
+            successor: lease.successor.clone(),
             floor: lease.floor,
             schema: SCHEMA,
         }
+    }
+
+    /// The operator requests a handover to that instance.
+    pub fn hand_over_to(&mut self, successor: InstanceId) {
+        self.tables.successor = Some(successor);
+    }
+
+    /// True if the request is the claim of an instance for which the holder has not left the lease, within a lease of
+    /// the release.
+    pub fn is_too_soon(&self, now: u64, request: &LeaseRequest) -> bool {
+        let (Some(successor), Some(left_at)) = (&self.tables.successor, self.tables.left_at) else {
+            return false;
+        };
+        let ttl = u64::try_from(self.tables.ttl.as_nanos()).unwrap_or(u64::MAX);
+        matches!(request, LeaseRequest::Claim(claim) if claim.holder != *successor && now < left_at + ttl)
     }
 
     fn clock(&self, now: u64) -> i128 {
@@ -229,6 +250,7 @@ impl Database {
                     }
                     self.tables.seq = *seq;
                     self.tables.released = true;
+                    self.tables.left_at = self.tables.successor.as_ref().map(|_| now);
                 }
                 let answer = if done { Release::Released } else { Release::Superseded };
                 (LeaseAnswer::Release(answer), if done { Written::Released } else { Written::Nothing })
@@ -269,6 +291,8 @@ impl Database {
         self.tables.released = false;
         self.tables.ttl = request.ttl;
         self.tables.holder = Some(request.holder.clone());
+        self.tables.successor = None;
+        self.tables.left_at = None;
         // A promotion counts as forgetting too; `lost_claims` covers it.
         if request.forgotten && observed.current == observed.token.timeline {
             self.forgot();

@@ -3,7 +3,8 @@
 use crate::coverage::Coverage;
 use crate::fault_set::{self, BEYOND, Clocks, FaultSet, SETS};
 use crate::model::ElectionModel;
-use crate::mutant::{Change, MUTANTS, Mutant};
+use crate::mutant::{Change, Mutant};
+use crate::mutants::all as all_mutants;
 use crate::{counterexample, workshop};
 use serde_json::{Value, json};
 use stateright::{Checker, HasDiscoveries, Model};
@@ -151,7 +152,7 @@ pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
     eprintln!("building the mutants in {}", folder.join("mutants").display());
     let program = workshop::build(root, &folder.join("mutants"))?;
     let mut verdicts = Vec::new();
-    let mut waiting = MUTANTS.iter();
+    let mut waiting = all_mutants();
     let mut running = Vec::new();
     loop {
         while running.len() < MUTANTS_AT_ONCE
@@ -178,7 +179,7 @@ pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
     if !missed.is_empty() {
         return Err(format!("not noticed: {}", missed.join(", ")));
     }
-    verdicts.sort_by_key(|(mutant, ..)| MUTANTS.iter().position(|other| other.name == mutant.name));
+    verdicts.sort_by_key(|(mutant, ..)| all_mutants().position(|other| other.name == mutant.name));
     let table: Vec<Value> = verdicts.iter().filter_map(|(mutant, _, said)| line(mutant, said)).collect();
     Ok(json!({ "mutants": table }))
 }
@@ -212,7 +213,7 @@ fn line(mutant: &Mutant, said: &str) -> Option<Value> {
 
 /// Explores with the rule removed and prints the broken property, in one line.
 pub fn mutant(name: &str, folder: &Path) -> Result<(), String> {
-    let mutant = MUTANTS.iter().find(|mutant| mutant.name == name).ok_or("there is no such mutant")?;
+    let mutant = all_mutants().find(|mutant| mutant.name == name).ok_or("there is no such mutant")?;
     let set = fault_set::find(mutant.set).ok_or_else(|| unknown_set(mutant.set))?;
     let set = FaultSet { budget: mutant.budget, ..set.clone() };
     let broken = match mutant.change {

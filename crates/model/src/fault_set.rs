@@ -28,10 +28,15 @@ pub enum Fault {
     RefuseLease,
     /// An instance is killed; it may be started again under the same id.
     Crash,
+    /// As [`Self::Crash`], and the kernel reports the end of the process to every other instance, at any later time or
+    /// never.
+    Kill,
     /// An instance is paused and resumes at any later time.
     Pause,
     /// The operator requests a handover.
     StepDown,
+    /// The operator requests a handover to one instance.
+    HandOver,
     /// An instance receives a request to stop.
     Stop,
     /// Crash recovery fails: the database is unreachable, or the data is corrupt.
@@ -82,8 +87,10 @@ impl Fault {
             | Self::CutLease
             | Self::RefuseLease
             | Self::Crash
+            | Self::Kill
             | Self::Pause
             | Self::StepDown
+            | Self::HandOver
             | Self::Stop
             | Self::FailRecovery
             | Self::Promote
@@ -355,6 +362,18 @@ pub const SETS: &[FaultSet] = &[
         clocks: Clocks::AsPromised,
     },
     FaultSet {
+        name: "handover",
+        about: "handovers to one instance, which may die or be cut off, with Redis; three instances",
+        instances: 3,
+        tickets: TicketUse::Redis,
+        faults: &[Fault::HandOver, Fault::Crash, Fault::CutLease],
+        budget: 2,
+        rates: EXACT,
+        horizon: 10,
+        beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
         name: "restore-again",
         about: "a backup from before the first leader, restored once or more often, and late requests",
         instances: 2,
@@ -364,6 +383,30 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 16,
         beginning: Beginning::LeftByShortTtl,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "kills",
+        about: "processes killed, evidence of exit late or never, restarts under the same id, late requests of the dead",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::Kill, Fault::Hold, Fault::HoldReply, Fault::CutLease, Fault::Pause],
+        budget: 2,
+        rates: EXACT,
+        horizon: 16,
+        beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "kills-and-failover",
+        about: "a process is killed, and a standby is promoted that lost the claim made on that evidence; three instances",
+        instances: 3,
+        tickets: TicketUse::None,
+        faults: &[Fault::Kill, Fault::Promote, Fault::CutLease],
+        budget: 2,
+        rates: EXACT,
+        horizon: 12,
+        beginning: Beginning::Unclaimed,
         clocks: Clocks::AsPromised,
     },
     FaultSet {

@@ -37,6 +37,8 @@ pub enum Broken {
     LedAfterForgotten,
     /// M22: a claim's epoch does not exceed every epoch that its instance has read or requested.
     EpochKnown,
+    /// M25: an instance claimed a lease that was left to another one, within a lease of the release.
+    NotTheSuccessor,
     /// An instance requests an immediate wakeup and then does nothing.
     Spins,
     /// Stability: a term ended although the state store answered in time, no process was paused and no handover was

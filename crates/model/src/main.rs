@@ -16,6 +16,7 @@ mod judge;
 mod message;
 mod model;
 mod mutant;
+mod mutants;
 mod rule;
 mod tickets;
 mod workshop;

@@ -65,6 +65,12 @@ pub enum Message {
     TicketHint {
         sender: Sender,
     },
+    /// The kernel of its host reports to this process that another one has ended.
+    Exit {
+        sender: Sender,
+        /// The process that has ended.
+        of: Sender,
+    },
     /// Crash recovery is in progress.
     Recovery {
         sender: Sender,
@@ -107,6 +113,7 @@ impl Message {
             | Self::TicketReply { sender, .. }
             | Self::LeaseHint { sender }
             | Self::TicketHint { sender }
+            | Self::Exit { sender, .. }
             | Self::Recovery { sender, .. }
             | Self::Drained { sender }
             | Self::Effect { sender, .. }
@@ -124,6 +131,7 @@ impl Message {
             | Self::TicketReply { .. }
             | Self::LeaseHint { .. }
             | Self::TicketHint { .. }
+            | Self::Exit { .. }
             | Self::Recovery { .. }
             | Self::Drained { .. }
             | Self::EffectWrite { .. }
@@ -165,6 +173,9 @@ impl fmt::Display for Message {
             Self::TicketReply { .. } => write!(f, "the leader store's answer to {who}"),
             Self::LeaseHint { .. } => write!(f, "{who} gets a hint about the lease"),
             Self::TicketHint { .. } => write!(f, "{who} gets a hint about the ticket"),
+            Self::Exit { of, .. } => {
+                write!(f, "the kernel reports to {who} that {} has ended", name(of.node))
+            }
             Self::Recovery { .. } => write!(f, "{who} recovers"),
             Self::Drained { .. } => write!(f, "the work of {who} has stopped"),
             Self::Effect { .. } => write!(f, "{who} takes over and claims the signal"),

@@ -124,6 +124,9 @@ impl Model for ElectionModel {
             Property::always("no instance takes a ticket before it has read the lease", |_, w| {
                 unless(w, &[Broken::TicketBeforeRead])
             }),
+            Property::always("a lease that was left to an instance is left to it for a ttl", |_, w| {
+                unless(w, &[Broken::NotTheSuccessor])
+            }),
             Property::always("L1 an instance leads in the end", |_, w| unless(w, &[Broken::NoLeader])),
         ]
     }
@@ -249,8 +252,10 @@ impl ElectionModel {
             let leads = node.elector.leadership().is_some();
             for (fault, action, possible) in [
                 (Fault::Crash, Action::Crash(who), true),
+                (Fault::Kill, Action::Kill(who), true),
                 (Fault::Pause, Action::Pause(who), true),
                 (Fault::StepDown, Action::StepDown(who), leads),
+                (Fault::HandOver, Action::HandOverTo(who), !leads && world.leader().is_some()),
                 (Fault::Stop, Action::Stop(who), true),
                 (Fault::CutLease, Action::CutLease(who), whole),
                 (Fault::RefuseLease, Action::RefuseLease(who), whole),
@@ -317,14 +322,16 @@ impl ElectionModel {
                 step.arrive(message);
             }
             Action::Crash(who) => step.crash(who),
+            Action::Kill(who) => step.kill(who),
             Action::Restart(who) => step.restart(who),
-            Action::Pause(who) => step.node(who).paused = true,
+            Action::Pause(who) => step.pause(who),
             Action::Resume(who) => step.resume(who),
             Action::StepDown(who) => {
                 step.resign(who, Resign::StepDown { reason: String::from("asked") });
             }
+            Action::HandOverTo(who) => step.hand_over_to(who),
             Action::Stop(who) => step.resign(who, Resign::Stop),
-            Action::CutLease(who) => step.node(who).lease_cut = true,
+            Action::CutLease(who) => step.cut_lease(who),
             Action::RefuseLease(who) => step.node(who).lease_refused = true,
             Action::CutTicket(who) => step.node(who).ticket_cut = true,
             Action::Mend(who) => {

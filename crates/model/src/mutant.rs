@@ -53,7 +53,7 @@ pub enum New {
 pub const SWITCHED: &str = "SWITCHED";
 
 const LEASE: &str = "election/lease.rs";
-const READING: &str = "election/reading.rs";
+pub const READING: &str = "election/reading.rs";
 const ELECTOR: &str = "election/elector.rs";
 
 const fn statement(
@@ -66,7 +66,7 @@ const fn statement(
     Mutant { name, rule: number, does, change: Change::Statement(rule), set, budget }
 }
 
-const fn elector(
+pub const fn elector(
     name: &'static str,
     number: &'static str,
     does: &'static str,
@@ -84,7 +84,7 @@ pub const fn also(file: &'static str, old: &'static str, new: &'static str) -> E
     Edit { file, old, new: New::Also(new) }
 }
 
-/// Every mutant.
+/// The mutants of every rule but the handover to one instance.
 pub const MUTANTS: &[Mutant] = &[
     // --- the elector --------------------------------------------------------------------------------
     elector(
@@ -289,7 +289,7 @@ pub const MUTANTS: &[Mutant] = &[
         ("steady", 2),
     ),
     elector(
-        "a-hint-is-last_valid",
+        "a-hint-proves-another-leader",
         "M21",
         "a leader treats a hint as proof that another instance leads",
         &[instead(ELECTOR, "self.lease.hinted()", "self.lose(now, LossReason::Superseded, &mut out)")],
@@ -339,6 +339,20 @@ pub const MUTANTS: &[Mutant] = &[
         "a leader whose renewal finds that the store has forgotten keeps the lease",
         &[Edit { file: ELECTOR, old: "if forgotten {", new: New::Text("if forgotten && !SWITCHED {") }],
         ("restore", 2),
+    ),
+    elector(
+        "evidence-on-any-timeline",
+        "M24",
+        "the lease of an ended process is open at once, also after a promotion that lost a later claim",
+        &[instead(READING, "has_ended && self.lease.on_current_timeline()", "has_ended")],
+        ("kills-and-failover", 2),
+    ),
+    elector(
+        "evidence-for-any-process",
+        "M24",
+        "evidence about one process opens the lease of every process",
+        &[instead(READING, "ended.is_some_and(|nonce| claim.is_from(nonce))", "ended.is_some()")],
+        ("kills", 2),
     ),
     // --- the statements -----------------------------------------------------------------------------
     statement(
@@ -445,6 +459,27 @@ pub const MUTANTS: &[Mutant] = &[
         "a signal that a former leader claimed is sent again",
         Rule::TakeOverDoubts,
         ("network", 2),
+    ),
+    statement(
+        "evidence-per-instance-id",
+        "M24",
+        "evidence about a former start of an instance opens the lease of its present one",
+        Rule::EvidenceIsPerStart,
+        ("kills", 2),
+    ),
+    statement(
+        "connection-loss-is-evidence",
+        "M24",
+        "an instance that cannot reach the state store counts as ended",
+        Rule::ConnectionLossIsNoEvidence,
+        ("kills", 2),
+    ),
+    statement(
+        "a-stopped-process-is-evidence",
+        "M24",
+        "an instance that is paused counts as ended",
+        Rule::StoppedIsNoEvidence,
+        ("kills", 2),
     ),
     statement(
         "ticket-per-process",

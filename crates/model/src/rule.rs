@@ -33,6 +33,12 @@ pub enum Rule {
     ExpiryIsJudgedByFollowers,
     /// A signal that a former leader claimed becomes in doubt and is never sent without a lookup.
     TakeOverDoubts,
+    /// Evidence of exit is for one start of a process, not for its instance id (M24).
+    EvidenceIsPerStart,
+    /// An instance that cannot be reached has not ended (M24).
+    ConnectionLossIsNoEvidence,
+    /// A process that is stopped has not ended (M24).
+    StoppedIsNoEvidence,
     /// A ticket belongs to one acquisition, not to a process (M18).
     TicketIsPerClaim,
     /// A ticket is released only by its own claim.

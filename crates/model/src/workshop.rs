@@ -1,7 +1,8 @@
 //! The build of the mutants: a copy of the sources with every edit, each behind a switch that an environment variable
 //! sets. The shipped sources contain no switch.
 
-use crate::mutant::{Change, Edit, MUTANTS, New, SWITCHED};
+use crate::mutant::{Change, Edit, New, SWITCHED};
+use crate::mutants;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +25,7 @@ pub(crate) fn mutant(name: &str) -> bool {
 pub fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
     let sources = folder.join("sources");
     copy_crates(root, &sources, &["domain", "model"])?;
-    let edits = MUTANTS.iter().filter_map(|mutant| match mutant.change {
+    let edits = mutants::all().filter_map(|mutant| match mutant.change {
         Change::Elector(edits) => Some((mutant.name, edits)),
         Change::Statement(_) => None,
     });

@@ -419,9 +419,17 @@ impl MemberStore for DatabaseClient {
 
 #[async_trait]
 impl OperatorRequests for DatabaseClient {
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        let (token, reason) = (*token, reason.to_owned());
-        self.ask(move |store| async move { store.request_step_down(&token, &reason).await }, written).await
+    async fn request_handover(
+        &self,
+        token: &Token,
+        successor: Option<&InstanceId>,
+        reason: &str,
+    ) -> Result<StepDown, StoreError> {
+        let (token, successor, reason) = (*token, successor.cloned(), reason.to_owned());
+        let request = move |store: Arc<FakeStateStore>| async move {
+            store.request_handover(&token, successor.as_ref(), &reason).await
+        };
+        self.ask(request, written).await
     }
 
     async fn remove_instance(

@@ -9,6 +9,7 @@ use crate::plan::Cluster;
 use crate::redis::Redis;
 use crate::world::{Identity, World};
 use contract::{LeaderStores, StateStores, Tamper, TicketTamper};
+use domain::id::InstanceId;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -52,6 +53,16 @@ impl World {
         }
     }
 
+    /// The instance to which the leader in `place` hands over, in one of two step-downs. It may be dead, paused or cut off.
+    fn successor(&self, fault: &Fault, place: usize) -> Option<InstanceId> {
+        let others = self.plan.instances as u64 - 1;
+        if fault.draw % 2 == 0 || others == 0 {
+            return None;
+        }
+        let further = usize::try_from(1 + fault.draw / 2 % others).expect("fewer than the instances");
+        self.instance((place + further) % self.plan.instances).map(|instance| instance.id.clone())
+    }
+
     fn lines_hit(&self, fault: &Fault, store: Store) -> Vec<&Line> {
         let lines = match store {
             Store::Database => &self.database_lines,
@@ -88,6 +99,10 @@ impl World {
                 let coordinator = instance.coordinator.clone();
                 // Its supervisor starts it again.
                 tokio::spawn(instance.process.gate(async move { coordinator.shutdown().await }));
+            }
+            Kind::StepDown if self.successor(fault, place).is_some() => {
+                let to = self.successor(fault, place).expect("the guard");
+                self.later(Arc::clone(self).hand_over(to, effect));
             }
             Kind::StepDown => {
                 let (judge, coordinator) = (Arc::clone(&self.judge), instance.coordinator.clone());

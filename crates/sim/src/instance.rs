@@ -74,7 +74,8 @@ impl Instance {
         ];
         let state: Arc<dyn StateStore> = stores.clone();
         let memory = Arc::clone(&world.memories[place]);
-        let mut builder = Coordinator::builder(state).recovery(stores.clone()).epochs(memory);
+        let mut builder =
+            Coordinator::builder(state).recovery(stores.clone()).epochs(memory).exits(world.ends.clone());
         if let Some(redis) = &world.redis {
             let tickets = RedisClient::new(redis, &opening, &world.redis_lines[place]);
             carriers.push(tokio::spawn(Arc::clone(&tickets).carry_hints()));

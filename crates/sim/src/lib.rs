@@ -22,6 +22,7 @@ pub mod cli;
 mod clients;
 pub mod database;
 pub mod desk;
+pub mod exits;
 pub mod fault;
 pub mod handler;
 mod inject;

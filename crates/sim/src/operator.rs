@@ -5,8 +5,12 @@ use crate::desk::Verdict;
 use crate::judge::Effect;
 use crate::plan::Caution;
 use crate::world::World;
+use domain::id::InstanceId;
 use domain::ledger::{Actor, Outcome, Signal, SignalId, StateName};
-use domain::ports::{ListQuery, Recorded, Resolution, SIGNALS_READ_MAX, SignalLedger, StoreError, Switch};
+use domain::ports::{
+    LeaseStore, ListQuery, OperatorRequests, Recorded, Resolution, SIGNALS_READ_MAX, SignalLedger, StepDown,
+    StoreError, Switch,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -55,6 +59,19 @@ impl World {
             let coordinator = leader.coordinator.clone();
             let step_down = async move { coordinator.step_down("the service refuses its epoch").await };
             tokio::spawn(leader.process.gate(step_down));
+        }
+    }
+
+    /// Requests a handover to that instance through the lease, once. The request takes effect when the holder reads it.
+    pub async fn hand_over(self: Arc<Self>, to: InstanceId, effect: Arc<Effect>) {
+        let Some(lease) = self.answer(self.operator.observe()).await else { return };
+        let (token, reason) = (lease.version.token, "requested by the operator");
+        let asked = self.answer(self.operator.request_handover(&token, Some(&to), reason)).await;
+        self.judge.note(("handover requested", to.as_str(), &asked), || {
+            format!("the handover to {to} is answered: {asked:?}")
+        });
+        if asked == Some(StepDown::Requested) {
+            self.judge.took_effect(&effect);
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::database::{Database, DatabaseClient};
 use crate::desk::Desk;
+use crate::exits::Ends;
 use crate::instance::Instance;
 use crate::judge::{Judge, Recording};
 use crate::knowledge::Knowledge;
@@ -50,6 +51,8 @@ pub struct World {
     pub memories: Vec<Arc<Memory>>,
     /// The judge's records of the reads of instances, by place.
     pub knowledge: Vec<Arc<Knowledge>>,
+    /// The kernel's reports about killed processes.
+    pub ends: Arc<Ends>,
     /// The leader store, if there is one.
     pub redis: Option<Arc<Redis>>,
     /// The lines to the leader store, by place.
@@ -137,6 +140,7 @@ impl World {
             database_lines: (0..plan.instances).map(|place| line(20, place)).collect(),
             memories: (0..plan.instances).map(|_| Arc::new(Memory::new(keeps))).collect(),
             knowledge: (0..plan.instances).map(|_| Arc::default()).collect(),
+            ends: Arc::new(Ends::new(Rng::new(plan.seed, &[13]), plan.ttl())),
             redis: (plan.redis == plan::Redis::Present).then(Redis::new),
             redis_lines: (0..plan.instances).map(|place| line(21, place)).collect(),
             broker,
@@ -234,8 +238,16 @@ impl World {
         let instance = self.places().get_mut(place)?.instance.take()?;
         instance.kill();
         self.knowledge[place].process_is_gone();
-        self.judge.note(("kill", place), || format!("{} is killed", instance.id));
+        let reported = self.ends.killed(instance.nonce, self.rng(&[14, place as u64, self.starts(place)]));
+        self.judge.note(("kill", place, reported), || {
+            let report = if reported { ", and the kernel reports it" } else { "" };
+            format!("{} is killed{report}", instance.id)
+        });
         Some(())
+    }
+
+    fn starts(&self, place: usize) -> u64 {
+        self.places()[place].starts
     }
 
     /// Acts as the service manager: an instance that has ended is started again, a moment later.

@@ -143,6 +143,7 @@ async fn a_late_report_or_decision_does_not_affect_a_later_attempt() {
         ttl: opening.ttl,
         floor: domain::lease::Epoch(0),
         forgotten: false,
+        former: domain::ports::FormerTerm::Expired,
     };
     let Ok(Claim::Granted(token)) = leader.claim(&request).await else { panic!("the lease is open") };
     let actor = client();

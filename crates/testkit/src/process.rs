@@ -21,6 +21,9 @@ use tempfile::TempDir;
 /// Pause between two polls of a process that is ending.
 const POLL: Duration = Duration::from_millis(5);
 
+/// The setting with the directory of the lock files that show the end of a process.
+pub const LOCK_DIR: &str = "COORDINATOR_LOCK_DIR";
+
 /// Options of a process.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -34,7 +37,8 @@ pub struct Launch {
 
 impl Launch {
     /// `coordinator run --events-json` of that binary (`env!("CARGO_BIN_EXE_coordinator")`), on a free port
-    /// and in a separate data directory.
+    /// and in a separate data directory, as on a separate host: unless [`Self::lock_dir`] names a directory that it
+    /// shares with others, no other process learns of its end, and its lease expires after a kill.
     pub fn new(program: impl Into<PathBuf>, name: &str) -> Self {
         let (port, data_dir, arguments, environment) = (None, None, Vec::new(), Vec::new());
         Self { program: program.into(), name: name.to_owned(), port, data_dir, arguments, environment }
@@ -52,6 +56,12 @@ impl Launch {
     pub fn data_dir(mut self, path: &Path) -> Self {
         self.data_dir = Some(path.to_owned());
         self
+    }
+
+    /// Uses this directory of lock files, as the other processes of its host do.
+    #[must_use]
+    pub fn lock_dir(self, path: &Path) -> Self {
+        self.environment(LOCK_DIR, &path.to_string_lossy())
     }
 
     /// Adds an argument.
@@ -117,6 +127,7 @@ impl Launch {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
             command.env_remove(name);
         }
+        command.env(LOCK_DIR, own.join("locks"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         command

@@ -9,6 +9,7 @@ pub mod job;
 mod leftovers;
 mod plan;
 mod provision;
+pub mod python;
 mod run;
 pub mod servers;
 pub mod summary;
@@ -60,6 +61,7 @@ fn attempt(run: &Run, only: Option<Only>, plan: &Plan) -> Result<(), String> {
         let servers = servers?;
         println!("{servers}");
         run.use_servers(servers);
+        python::provide(run.workspace)?;
         // Built before everything else so that a compiler's daemon, if one is configured, is not taken for a process
         // that a test left behind.
         run.stages.run("build", || binaries::build_all(run.workspace)).0?

@@ -26,6 +26,8 @@ pub enum Stage {
     QuietTests,
     /// All other tests and chaos, several at once.
     TestsAndChaos,
+    /// The tests of the Python client, which also start services and instances. Before the binary is replaced.
+    PythonClient,
     /// The chaos campaign of many signals. It keeps both processors busy.
     ManySignals,
     /// The tests of the binary that can be cut. They replace the ordinary binary, so they come last.
@@ -59,15 +61,15 @@ impl Plan {
     /// The stages of `only`, or all.
     pub fn new(only: Option<Only>, checks: Checks) -> Self {
         use Stage::{
-            Checks as Check, CrashPoints, DocTests, ManySignals, Model, Mutants, QuietTests, Simulation,
-            SimulationTests, TestsAndChaos,
+            Checks as Check, CrashPoints, DocTests, ManySignals, Model, Mutants, PythonClient, QuietTests,
+            Simulation, SimulationTests, TestsAndChaos,
         };
         let (tests, proofs) = (only != Some(Only::Proofs), only != Some(Only::Tests));
         let wanted = |wanted: bool, stages: &[Stage]| if wanted { stages.to_vec() } else { Vec::new() };
         let checked = wanted(checks == Checks::Included, &[Check]);
         let proved = wanted(proofs, &[SimulationTests, Simulation, Model]);
         Self {
-            waiting: wanted(tests, &[QuietTests, TestsAndChaos, ManySignals, CrashPoints]),
+            waiting: wanted(tests, &[QuietTests, TestsAndChaos, PythonClient, ManySignals, CrashPoints]),
             computing: [checked, wanted(tests, &[DocTests]), proved].concat(),
             last: wanted(proofs, &[Mutants]),
         }

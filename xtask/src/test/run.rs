@@ -2,6 +2,7 @@
 
 use super::job::{self, Ended, Job};
 use super::plan::Stage;
+use super::python;
 use super::servers::Servers;
 use super::summary::{self, Summary};
 use super::units::{self, Unit};
@@ -84,6 +85,15 @@ impl<'a> Run<'a> {
             }
             Stage::TestsAndChaos => {
                 self.stages.run("tests, and chaos", || self.tests_and_chaos(units));
+            }
+            Stage::PythonClient => {
+                self.part(Job {
+                    name: "Python client, types".to_owned(),
+                    command: python::types(self.workspace),
+                });
+                let mut tests = python::tests(self.workspace);
+                self.prepare(&mut tests);
+                self.part(Job { name: "Python client".to_owned(), command: tests });
             }
             Stage::ManySignals => {
                 self.part(Job { name: "chaos, signals".to_owned(), command: self.chaos(&many_signals()) });

@@ -91,7 +91,7 @@ impl Body {
         self.members.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Removes the members of these names.
+    /// Keeps only the members for whose name `keep` is true.
     pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.members.retain(|(name, _)| keep(name));
     }

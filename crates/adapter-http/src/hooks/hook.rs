@@ -12,10 +12,15 @@ use regex::{Regex, RegexBuilder};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Shortest window of a hook whose alerts have no timestamp of their own. TradingView repeats an alert 3 times after answers
-/// of 500 to 599, each 5 s later (<https://www.tradingview.com/support/solutions/43000735201>), and waits 3 s for each
-/// answer: 24 s. Without a window, each repetition would be a signal.
-pub const RECEIVED_WINDOW_S_MIN: u32 = 30;
+/// Shortest window of a hook whose alerts have no timestamp of their own. Without a window, each repetition would be a
+/// signal. It covers [`REPEATED_S`] and [`CLOCKS_APART_S_MAX`].
+pub const RECEIVED_WINDOW_S_MIN: u32 = 60;
+/// Time from an alert of TradingView to its last repetition: 3 repetitions after answers of 500 to 599, each 5 s later
+/// (<https://www.tradingview.com/support/solutions/43000735201>), and at most 3 s until each answer.
+const REPEATED_S: u32 = 3 * (3 + 5);
+/// Permitted difference of the clocks of the instances, which date the alerts. docs/hooks.md names it.
+const CLOCKS_APART_S_MAX: u32 = 30;
+const _: () = assert!(REPEATED_S + CLOCKS_APART_S_MAX <= RECEIVED_WINDOW_S_MIN);
 /// Longest time from the timestamp to the expiry: a year.
 pub const EXPIRES_AFTER_S_MAX: u32 = 366 * 24 * 3_600;
 /// Longest regular expression, and the memory of its program: far more than a sentence of an alert needs.
@@ -98,6 +103,9 @@ impl Hook {
         if expires_at.is_some() && settings.expires_after_s.is_some() {
             faults.add("expires_after", "set together with expires_at: set one of them");
         }
+        if settings.expires_after_s == Some(0) {
+            faults.add("expires_after", "0 s: no alert would be sent; at least 1 s is required");
+        }
         let constants = faults.constants(&settings.constants);
         let of_alert = match &timestamp {
             Some(Moment::Of(template)) => Some(template),
@@ -117,6 +125,14 @@ impl Hook {
         let pattern = faults.pattern(settings.pattern.as_deref());
         let window_s = settings.duplicate_window_s.unwrap_or(0);
         faults.window(window_s, timestamp.as_ref());
+        let is_signed = secrets.as_ref().is_some_and(|secrets| matches!(secrets.place, Place::Hmac(_)));
+        if is_signed && timestamp == Some(Moment::Received) {
+            faults.add(
+                "timestamp",
+                "\"received\", and secret_in is \"hmac\": the signature covers only the body, so a captured alert could be \
+                 posted again and again as a new signal; name a field of the body with the time",
+            );
+        }
         let hook = || {
             Some(Self {
                 name,
@@ -282,6 +298,16 @@ impl Faults {
         };
         let allowed = read("sources", &settings.sources);
         let proxies = read("trusted_proxies", &settings.trusted_proxies);
+        if settings.secret_in.as_deref() == Some("none") {
+            for (key, nets) in [("sources", &allowed), ("trusted_proxies", &proxies)] {
+                if nets.iter().flatten().any(|net| net.prefix_len() == 0) {
+                    self.add(
+                        key,
+                        "every address, and the hook has no secret: any sender could post; name networks",
+                    );
+                }
+            }
+        }
         Some(Sources { allowed: allowed?, proxies: proxies? })
     }
 
@@ -454,7 +480,43 @@ mod tests {
     fn a_hook_without_a_secret_needs_sources() {
         let open = HookSettings { secrets: Vec::new(), secret_in: Some("none".to_owned()), ..sound() };
         assert_eq!(keys(open.clone()), ["sources"]);
-        assert!(keys(HookSettings { sources: vec!["tradingview".to_owned()], ..open }).is_empty());
+        let here = || vec!["tradingview".to_owned()];
+        assert!(keys(HookSettings { sources: here(), ..open.clone() }).is_empty());
+        for all in ["0.0.0.0/0", "::/0"] {
+            let all = || vec![all.to_owned()];
+            assert_eq!(keys(HookSettings { sources: all(), ..open.clone() }), ["sources"]);
+            let by_proxy = HookSettings { sources: here(), trusted_proxies: all(), ..open.clone() };
+            assert_eq!(keys(by_proxy), ["trusted_proxies"]);
+            assert!(keys(HookSettings { sources: all(), ..sound() }).is_empty(), "the secret protects it");
+        }
+    }
+
+    #[test]
+    fn a_signed_alert_must_have_its_own_time() {
+        let signed = |preset: &str| HookSettings {
+            preset: Some(preset.to_owned()),
+            secret_in: Some("hmac".to_owned()),
+            ..sound()
+        };
+        assert_eq!(keys(signed("text")), ["timestamp"]);
+        assert!(keys(signed("portfolio-manager")).is_empty());
+    }
+
+    #[test]
+    fn an_alert_must_not_expire_at_its_own_time() {
+        let expiring = |after_s| keys(HookSettings { expires_after_s: Some(after_s), ..sound() });
+        assert_eq!((expiring(0), expiring(1)), (vec!["expires_after".to_owned()], Vec::new()));
+    }
+
+    #[test]
+    fn alerts_without_a_time_need_a_window_that_covers_repetitions_and_clocks() {
+        let received = |window_s| HookSettings {
+            timestamp: Some("received".to_owned()),
+            duplicate_window_s: Some(window_s),
+            ..sound()
+        };
+        assert_eq!(keys(received(59)), ["duplicate_window"]);
+        assert!(keys(received(60)).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! - `settings`, `preset`, `hook`: a hook as it is configured, and its check.
 //! - `secret`, `source`: who may post.
 //! - `body`, `template`, `reading`: the way from a body to a signal, field by field.
-//! - `routes`, `recent`: the paths, and what they answered of late.
+//! - `routes`, `recent`: the paths, and their latest requests with the answers.
 //!
 //! Invariants: no alert is acknowledged before it is durable. No secret is stored, logged or shown.
 

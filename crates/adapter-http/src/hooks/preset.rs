@@ -1,5 +1,6 @@
 //! Presets: the settings of a hook for the bodies of known senders. A setting of the hook overrides the preset's.
 
+use super::hook::RECEIVED_WINDOW_S_MIN;
 use super::settings::HookSettings;
 
 /// The names of all presets.
@@ -13,14 +14,11 @@ pub(super) const TRADINGVIEW: [&str; 4] =
 /// The settings of that preset; `None` if there is none of that name.
 pub(super) fn preset(name: &str) -> Option<HookSettings> {
     let text = |text: &str| Some(text.to_owned());
-    // A resent alert has the same body, so its timestamp ({{timenow}}) makes it the same signal. The window is for a
-    // strategy that fires twice: shorter than a bar of the shortest chart, so that no bar is lost.
-    let chart = HookSettings {
-        instrument: text("{ticker}"),
-        timestamp: text("{time}"),
-        duplicate_window_s: Some(10),
-        ..HookSettings::default()
-    };
+    // TradingView repeats an alert with the same body, so its timestamp ({{timenow}}) makes it the same signal. No window:
+    // charts have bars of 1 s and longer (<https://www.tradingview.com/support/solutions/43000762068>), and two orders of a
+    // kind within seconds may both be real.
+    let chart =
+        HookSettings { instrument: text("{ticker}"), timestamp: text("{time}"), ..HookSettings::default() };
     match name {
         "tradingview-strategy" => {
             Some(HookSettings { signal_type: text("{action}"), position: text("{order_id}"), ..chart })
@@ -45,7 +43,7 @@ pub(super) fn preset(name: &str) -> Option<HookSettings> {
             signal_type: text("{action}"),
             position: text("{instrument}"),
             timestamp: text("received"),
-            duplicate_window_s: Some(30),
+            duplicate_window_s: Some(RECEIVED_WINDOW_S_MIN),
             ..HookSettings::default()
         }),
         _ => None,

@@ -7,9 +7,9 @@ use super::template::{NoValue, Template};
 use crate::json::raw::{self, DEPTH_MAX, Plain, Unclear};
 use crate::json::rfc3339;
 use crate::signals::{
-    EXPIRED_BOUNDS, Fault, NO_TEXT, id, label, placeholder, too_new, too_old, unix_ms, unix_ms_in,
+    EXPIRED_BOUNDS, Fault, NO_TEXT, Repeated, id, label, placeholder, too_new, too_old, unix_ms, unix_ms_in,
 };
-use domain::ledger::{FromHook, Instruction, Label, NewSignal, PAYLOAD_LEN_MAX};
+use domain::ledger::{Dated, FromHook, Instruction, Label, NewSignal, PAYLOAD_LEN_MAX};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -139,7 +139,7 @@ impl Reader<'_> {
         let position = self.label("position", &hook.position);
         let timestamp_s = self.timestamp(received_ms, accepted_s);
         let id = self.id();
-        let expires_ms = self.expiry(timestamp_s);
+        let expires_ms = self.expiry(received_ms, timestamp_s);
         let payload = self.payload();
         let large = payload.as_ref().is_some_and(|payload| payload.len() > PAYLOAD_LEN_MAX);
         let instruction = || {
@@ -152,7 +152,11 @@ impl Reader<'_> {
                 expires_ms,
             })
         };
-        let from = FromHook { name: hook.name.clone(), window_s: hook.window_s };
+        let dated = match hook.timestamp {
+            Moment::Of(_) => Dated::BySender,
+            Moment::Received => Dated::ByArrival,
+        };
+        let from = FromHook { name: hook.name.clone(), window_s: hook.window_s, dated };
         match instruction() {
             Some(_) if !self.faults.is_empty() => Err(NotRead::Invalid(std::mem::take(&mut self.faults))),
             Some(_) if large => Err(NotRead::TooLarge),
@@ -205,9 +209,9 @@ impl Reader<'_> {
     }
 
     /// A time, in the time zone of the hook if it has no offset.
-    fn time(&mut self, field: &str, template: &Template) -> Option<i64> {
+    fn time(&mut self, field: &str, template: &Template, repeated: Repeated) -> Option<i64> {
         match &self.hook.time_zone {
-            Some((_, zone)) => self.mapped(field, template, |plain| unix_ms_in(plain, zone)),
+            Some((_, zone)) => self.mapped(field, template, |plain| unix_ms_in(plain, zone, repeated)),
             None => self.mapped(field, template, |plain| {
                 unix_ms(plain).map_err(|why| format!("{why}; or set time_zone of the hook"))
             }),
@@ -221,7 +225,7 @@ impl Reader<'_> {
             Moment::Of(template) => {
                 let zone = hook.time_zone.as_ref().map(|(name, _)| format!(", without an offset in {name}"));
                 (
-                    self.time("timestamp", template),
+                    self.time("timestamp", template, Repeated::Before(received_ms)),
                     format!("{}{}", template.written(), zone.unwrap_or_default()),
                 )
             }
@@ -247,10 +251,13 @@ impl Reader<'_> {
         found
     }
 
-    fn expiry(&mut self, timestamp_s: Option<i64>) -> Option<i64> {
+    fn expiry(&mut self, received_ms: i64, timestamp_s: Option<i64>) -> Option<i64> {
         let hook = self.hook;
         let (at_ms, from) = match (&hook.expires_at, hook.expires_after_s) {
-            (Some(template), _) => (self.time("expires_at", template), template.written().to_owned()),
+            (Some(template), _) => {
+                let at_ms = self.time("expires_at", template, Repeated::After(received_ms));
+                (at_ms, template.written().to_owned())
+            }
             (None, Some(after_s)) => {
                 let at_ms = timestamp_s.map(|at_s| at_s.saturating_add(after_s.into()).saturating_mul(1_000));
                 (

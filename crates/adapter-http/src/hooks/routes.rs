@@ -196,7 +196,11 @@ async fn judge(
         Ok(body) => body,
         Err(problem) => {
             let why = problem.detail().to_owned();
-            return refused(seen, Sender::Stranger, problem, &why);
+            let known = match &hook.secrets.place {
+                Place::Path | Place::None => Sender::Known,
+                Place::Field(_) | Place::Hmac(_) => Sender::Stranger,
+            };
+            return refused(seen, known, problem, &why);
         }
     };
     if let Place::Hmac(header) = &hook.secrets.place

@@ -17,7 +17,7 @@ pub struct HookSettings {
     pub secret_header: Option<String>,
     /// Networks from which the hook accepts requests, or `tradingview`.
     pub sources: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` names the sender.
     pub trusted_proxies: Vec<String>,
     /// Template of the instrument.
     pub instrument: Option<String>,

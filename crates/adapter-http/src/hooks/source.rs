@@ -1,8 +1,8 @@
-//! [`Sources`]: the networks from which a hook accepts requests, and the proxies whose word counts.
+//! [`Sources`]: the networks from which a hook accepts requests, and the trusted proxies, which name the sender.
 
 use super::preset::TRADINGVIEW;
 use axum::http::HeaderMap;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 
 /// Most addresses in an `X-Forwarded-For` that are read; no chain of proxies is longer.
@@ -26,7 +26,7 @@ pub(super) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Vec<String>> {
             continue;
         }
         match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-            Ok(net) => nets.push(net.trunc()),
+            Ok(net) => nets.push(canonical(net.trunc())),
             Err(_) => faults.push(format!(
                 "{:?}, not a network such as 10.0.0.0/8, an address, or \"tradingview\"",
                 text.chars().take(64).collect::<String>()
@@ -34,6 +34,13 @@ pub(super) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Vec<String>> {
         }
     }
     if faults.is_empty() { Ok(nets) } else { Err(faults) }
+}
+
+/// An IPv4 network that is written as IPv6 (`::ffff:10.0.0.0/104`) as IPv4, as the addresses of senders are.
+fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net };
+    let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    v4.and_then(|(addr, len)| Ipv4Net::new(addr, len).ok()).map_or(net, IpNet::V4)
 }
 
 impl Sources {
@@ -128,6 +135,12 @@ mod tests {
             assert!(admitted(&some, peer, &[]).is_err(), "{peer}");
         }
         assert!(admitted(&sources(&[], &[]), "198.51.100.1", &[]).is_ok(), "without sources any may send");
+        let mapped = sources(&["::ffff:10.0.0.0/104", "::ffff:192.0.2.7"], &["::ffff:127.0.0.1"]);
+        for peer in ["10.0.0.1", "::ffff:10.0.0.1", "192.0.2.7"] {
+            assert!(admitted(&mapped, peer, &[]).is_ok(), "{peer}");
+        }
+        assert!(admitted(&mapped, "192.0.2.8", &[]).is_err());
+        assert_eq!(admitted(&mapped, "127.0.0.1", &["10.0.0.9"]).as_deref(), Ok("10.0.0.9"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tests of the way from a body to a signal, with the bodies of each preset. The bodies are made up.
 
 use super::*;
-use domain::ledger::{NewSignal, SignalId};
+use domain::ledger::{Dated, NewSignal, SignalId};
 use std::collections::BTreeMap;
 
 /// 2025-11-29T10:15:31Z, a second after the timestamps below.
@@ -45,7 +45,8 @@ fn a_strategy_of_tradingview_becomes_a_signal() {
         r#"{"contracts":75,"exchange":"NSE","interval":"15","market_position":"long","price":24310.55}"#;
     assert_eq!(parts(&signal), ("NIFTY1!", "buy", "Long", 1_764_411_330, payload));
     let from = signal.hook.expect("it came through a hook");
-    assert_eq!((from.name.as_str(), from.window_s, signal.id), ("tv", 10, None));
+    assert_eq!(from.dated, Dated::BySender);
+    assert_eq!((from.name.as_str(), from.window_s, signal.id), ("tv", 0, None));
 }
 
 #[test]
@@ -85,7 +86,8 @@ fn the_alerts_of_the_portfolio_manager_become_signals() {
 fn a_plain_text_becomes_a_signal_of_the_moment_of_its_arrival() {
     let signal = read(&hook(settings("text")), "BUY NIFTY @ 24310").expect("it is read");
     assert_eq!(parts(&signal), ("NIFTY", "BUY", "NIFTY", 1_764_411_331, r#"{"price":"24310"}"#));
-    assert_eq!(signal.window_s(), 30, "a repetition has another moment, and must not be another signal");
+    assert_eq!(signal.hook.as_ref().map(|hook| hook.dated), Some(Dated::ByArrival));
+    assert_eq!(signal.window_s(), 60, "a repetition has another moment, and must not be another signal");
 }
 
 #[test]

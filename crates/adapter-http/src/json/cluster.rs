@@ -130,6 +130,8 @@ pub struct InstanceJson<'a> {
     version: &'a str,
     started: Option<String>,
     cannot_lead: Option<&'a str>,
+    /// The 95th percentile of its latest syncs with the state store, in its last heartbeat.
+    sync_p95_ms: Option<f64>,
     heartbeat_age_ms: u64,
     settings: String,
 }
@@ -151,6 +153,7 @@ impl<'a> InstanceJson<'a> {
             version: &member.version,
             started: rfc3339(member.started_ms),
             cannot_lead: member.cannot_lead.as_deref(),
+            sync_p95_ms: member.sync_p95.map(domain::metrics::unit::millis),
             heartbeat_age_ms: ms(view.heartbeat_age),
             settings: member.settings.written(),
         }
@@ -278,6 +281,10 @@ pub(crate) struct LeaderJson<'a> {
     leader: Option<&'a str>,
     address: Option<&'a str>,
     epoch: Option<u64>,
+    /// With the epoch, the fencing token.
+    timeline: Option<u32>,
+    claim: Option<String>,
+    valid_for_ms: Option<u64>,
 }
 
 impl<'a> From<&'a LeaderView> for LeaderJson<'a> {
@@ -286,7 +293,10 @@ impl<'a> From<&'a LeaderView> for LeaderJson<'a> {
             active: view.active,
             leader: view.id.as_ref().map(InstanceId::as_str),
             address: view.address.as_deref(),
-            epoch: view.epoch.map(|epoch| epoch.0),
+            epoch: view.held.map(|held| held.token.epoch).or(view.epoch).map(|epoch| epoch.0),
+            timeline: view.held.map(|held| held.token.timeline.0),
+            claim: view.held.map(|held| held.token.claim.to_string()),
+            valid_for_ms: view.held.map(|held| u64::try_from(held.valid_for.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

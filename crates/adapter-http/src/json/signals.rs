@@ -3,7 +3,7 @@
 use super::cluster::ReadJson;
 use super::rfc3339;
 use crate::present::List;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Token};
 use domain::ledger::{AuditEntry, Signal};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -139,17 +139,20 @@ impl<'a> ListJson<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct PullJson<'a> {
     epoch: Option<u64>,
+    timeline: Option<u32>,
+    claim: Option<String>,
     signals: Vec<SignalJson<'a>>,
     why: Option<&'static str>,
 }
 
 impl<'a> PullJson<'a> {
-    pub(crate) fn claimed(epoch: Epoch, signals: &'a [Signal]) -> Self {
-        let signals = signals.iter().map(|signal| SignalJson::from(signal).in_epoch(epoch)).collect();
-        Self { epoch: Some(epoch.0), signals, why: None }
+    pub(crate) fn claimed(token: &Token, signals: &'a [Signal]) -> Self {
+        let signals = signals.iter().map(|signal| SignalJson::from(signal).in_epoch(token.epoch)).collect();
+        let (timeline, claim) = (Some(token.timeline.0), Some(token.claim.to_string()));
+        Self { epoch: Some(token.epoch.0), timeline, claim, signals, why: None }
     }
 
     pub(crate) fn none(why: &'static str) -> Self {
-        Self { epoch: None, signals: Vec::new(), why: Some(why) }
+        Self { epoch: None, timeline: None, claim: None, signals: Vec::new(), why: Some(why) }
     }
 }

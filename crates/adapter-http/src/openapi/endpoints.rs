@@ -121,8 +121,17 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "/leader",
         "Whether the instance is the active leader",
         &[
-            (200, JSON, "it is: `active`, `leader`, `address`, `epoch`"),
-            (503, PROBLEM, "it is not; the same fields name the leader, as far as it is known"),
+            (
+                200,
+                JSON,
+                "it is: `active`, `leader`, `address`; its fencing token `timeline`, `epoch`, `claim`; and `valid_for_ms`: \
+                 the time in milliseconds for which it may act unless it renews the lease, counted from the answer",
+            ),
+            (
+                503,
+                PROBLEM,
+                "it is not; `leader`, `address` and `epoch` name the leader, as far as it is known",
+            ),
         ],
     ),
     endpoint(
@@ -241,7 +250,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             "/signals/claim",
             "Signals for the caller to execute, where no handler is configured",
             &[
-                (200, JSON, "`epoch` and `signals`; if there are none, `why` has the reason"),
+                (
+                    200,
+                    JSON,
+                    "`signals`, and the fencing token of the leader: `timeline`, `epoch`, `claim`; if there are no \
+                     signals, `why` has the reason",
+                ),
                 WRONG,
                 (409, PROBLEM, "the leader sends signals to a handler"),
                 NOT_LEADING,
@@ -360,6 +374,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 "the epoch of the leader that must hand over (`/leader` has it); a later leader is not asked",
             ),
             ("reason", "the reason for the history, 1 to 256 characters"),
+            (
+                "to?",
+                "the id of the instance that leads next; the others leave the lease to it for LEADER_TTL",
+            ),
             ("force?", "true: request it even if no instance can take over"),
         ],
         ..endpoint(
@@ -373,7 +391,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                     "it is requested: `leader`, `epoch`, `candidates`; `/history` shows the next term",
                 ),
                 WRONG,
-                (409, PROBLEM, "no leader leads in that epoch, or no instance can take over"),
+                (
+                    409,
+                    PROBLEM,
+                    "no leader leads in that epoch, or no instance or not that of `to` can take over",
+                ),
                 AWAY,
             ],
         )

@@ -26,7 +26,7 @@ use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use domain::handover::{HEARTBEATS_MISSED, candidates};
+use domain::handover::{HEARTBEATS_MISSED, Obstacle, candidates, chosen};
 use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, Outcome, SignalId};
@@ -73,8 +73,9 @@ async fn step_down(
     let mut fields = Fields::read(&body)?;
     let epoch = fields.required("epoch", epoch);
     let reason = fields.required("reason", reason_text);
+    let to = fields.optional("to", instance);
     let force = truth(&mut fields, "force");
-    fields.refuse_rest("epoch, reason and force");
+    fields.refuse_rest("epoch, reason, to and force");
     let (epoch, reason) = fields.finish(epoch.zip(reason))?;
 
     let lease = backend.lease().await?;
@@ -86,8 +87,15 @@ async fn step_down(
     }
     let members = backend.members().await?;
     let fresh = heartbeat_interval(lease.ttl) * HEARTBEATS_MISSED;
-    let able = match candidates(&members, &holder, fresh) {
+    let judged = match &to {
+        Some(to) => chosen(&members, &holder, to, fresh),
+        None => candidates(&members, &holder, fresh),
+    };
+    let able = match judged {
         Ok(able) => able.into_iter().map(InstanceId::as_str).collect(),
+        Err(why @ Obstacle::NotAble { .. }) => {
+            return Err(conflict(&why.to_string()).with("leader", holder.as_str()).with("epoch", epoch.0));
+        }
         Err(_) if force => Vec::new(),
         Err(why) => {
             let why = format!("{why}; `\"force\": true` requests the handover nevertheless");
@@ -96,7 +104,7 @@ async fn step_down(
     };
     let actor = client(&caller);
     log(&actor, "step-down", &holder, &reason);
-    let request = StepDownRequest { epoch, reason: by(&reason, &caller) };
+    let request = StepDownRequest { epoch, to, reason: by(&reason, &caller) };
     match backend.step_down(&request).await.map_err(again)? {
         SteppedDown::Requested => {
             let answer = json!({ "leader": holder.as_str(), "epoch": epoch.0, "candidates": able });
@@ -281,6 +289,15 @@ fn epoch(plain: &Plain) -> Result<Epoch, String> {
     match plain {
         Plain::Text(text) | Plain::Number(text) => text.trim().parse().map(Epoch).map_err(|_| wanted()),
         Plain::Null | Plain::Other => Err(wanted()),
+    }
+}
+
+/// The id of an instance.
+fn instance(plain: &Plain) -> Result<InstanceId, String> {
+    let wanted = || "the id of an instance is required (`/status` has them)".to_owned();
+    match plain {
+        Plain::Text(text) => InstanceId::parse(text.trim()).map_err(|_| wanted()),
+        Plain::Number(_) | Plain::Null | Plain::Other => Err(wanted()),
     }
 }
 

@@ -7,6 +7,7 @@ use super::words::{Level, cell, dim, head, name, row, status, table, whole};
 use domain::id::InstanceId;
 use domain::member::Term;
 use domain::overview::LeaderView;
+use domain::ports::FormerTerm;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -158,8 +159,7 @@ fn line(term: &Term, before: Option<&Term>, seen: &Seen) -> Element {
     };
     let reason: Node = match term.reason.as_deref() {
         None => dim("–").into(),
-        Some("expired") => "The lease expired: the instance did not renew it in time".into(),
-        Some(reason) => format!("Handover: {reason}").into(),
+        Some(reason) => ended_because(reason).into(),
     };
     row("")
         .attr("data-epoch", term.epoch.to_string())
@@ -172,11 +172,31 @@ fn line(term: &Term, before: Option<&Term>, seen: &Seen) -> Element {
         .with(cell("Ended because", vec![reason]))
 }
 
+fn ended_because(reason: &str) -> String {
+    match FormerTerm::named(reason) {
+        Some(FormerTerm::Expired) => "The lease expired: the instance did not renew it in time".to_owned(),
+        Some(FormerTerm::ProcessEnded) => "The process has ended without a handover".to_owned(),
+        None => format!("Handover: {reason}"),
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
 fn gap(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{} ms", ms.max(0)),
         1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
         _ => span(ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ended_because;
+
+    #[test]
+    fn the_end_of_a_process_is_no_handover() {
+        assert_eq!(ended_because("process ended"), "The process has ended without a handover");
+        assert!(ended_because("expired").starts_with("The lease expired"));
+        assert_eq!(ended_because("kernel update"), "Handover: kernel update");
     }
 }

@@ -79,7 +79,7 @@ fn line(view: &InstanceView, seen: &Seen, usual: Option<&str>, epoch: Epoch) -> 
         .with(head("Instance", title))
         .with(cell("State", vec![state(view, seen).into()]))
         .with(cell("Heartbeat", heartbeat(view, seen)))
-        .with(cell("Database p95", lag(is_self, seen)))
+        .with(cell("Database p95", lag(view, is_self, seen)))
         .with(cell("Epoch read", epoch_read))
         .with(cell("Version", version))
         .with(cell("Address", address(view, is_self)))
@@ -143,15 +143,18 @@ fn heartbeat(view: &InstanceView, seen: &Seen) -> Vec<Node> {
     }
 }
 
-/// Only the page of an instance knows its latency.
-fn lag(is_self: bool, seen: &Seen) -> Vec<Node> {
-    if !is_self {
-        return vec![dim("on its page").into()];
-    }
-    let latency = seen.report.as_ref().and_then(|report| report.snapshot.window.latency);
-    match latency.and_then(|latency| latency.p95) {
-        Some(p95) => vec![format!("{:.1} ms", unit::millis(p95)).into()],
-        None => vec![dim("no value").into()],
+/// The latency of the instance that serves the page is of now, that of another one is in its last heartbeat. Without a
+/// recent heartbeat it is only the last known one.
+fn lag(view: &InstanceView, is_self: bool, seen: &Seen) -> Vec<Node> {
+    let own = seen.report.as_ref().filter(|_| is_self).and_then(|report| report.snapshot.window.latency);
+    let p95 = if is_self { own.and_then(|latency| latency.p95) } else { view.sync_p95 };
+    let Some(p95) = p95 else { return vec![dim("no value").into()] };
+    let written = format!("{:.1} ms", unit::millis(p95));
+    match view.state {
+        InstanceState::Stale | InstanceState::Gone | InstanceState::Unknown if !is_self => {
+            vec![dim(&format!("last known: {written}")).into()]
+        }
+        _ => vec![written.into()],
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) use placeholder::placeholder;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use submission::{NO_TEXT, id, label, payload_too_large, too_new, too_old};
-pub(crate) use time::{EXPIRED_BOUNDS, unix_ms, unix_ms_in};
+pub(crate) use time::{EXPIRED_BOUNDS, Repeated, unix_ms, unix_ms_in};
 
 /// Path of the signals.
 pub(crate) const PATH: &str = "/signals";
@@ -163,7 +163,7 @@ async fn pull(State(backend): Shared, body: Body) -> Result<Response, Problem> {
     let most = most.map_or(1, |most| u16::try_from(most).unwrap_or(CLAIM_MAX));
     let none = |why| Ok(Json(PullJson::none(why)).into_response());
     match backend.pull(most, Duration::from_millis(wait_ms.unwrap_or(0).into())).await.map_err(again)? {
-        Pull::Claimed { epoch, signals } => Ok(Json(PullJson::claimed(epoch, &signals)).into_response()),
+        Pull::Claimed { token, signals } => Ok(Json(PullJson::claimed(&token, &signals)).into_response()),
         Pull::Empty => none("empty"),
         Pull::Paused => none("paused"),
         Pull::Limited(LimitReached::PerMinute) => none("limit_per_minute"),

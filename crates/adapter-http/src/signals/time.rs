@@ -2,8 +2,8 @@
 
 use crate::json::raw::Plain;
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::civil::{DateTime, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use std::ops::RangeInclusive;
 
 /// Numbers from here on are milliseconds, smaller ones seconds. In seconds it is the year 5138, in
@@ -15,6 +15,8 @@ const UNIX_MS_MAX: i64 = 253_402_300_799_999;
 const WANTED: &str =
     "RFC 3339 with an offset (2025-11-29T10:15:30+05:30), or unix seconds or milliseconds, is required";
 const LOCAL: &str = "a local time is ambiguous: an offset is required, as in 2025-11-29T10:15:30+05:30";
+const NO_TIME: &str =
+    "a date without a time of day is no point in time: a time is required, as in 2025-11-29T10:15:30";
 const FAR: &str = "beyond the year 9999: seconds or milliseconds since 1970 are required";
 
 /// Expiries that can be written, in unix milliseconds.
@@ -25,13 +27,36 @@ pub(crate) fn unix_ms(plain: &Plain) -> Result<i64, String> {
     read(plain, None)
 }
 
-/// As [`unix_ms`]; a time without an offset is in this zone. Of an hour that a zone repeats (the end of summer time) it is
-/// the first, so that an alert that arrives again has the same time.
-pub(crate) fn unix_ms_in(plain: &Plain, zone: &TimeZone) -> Result<i64, String> {
-    read(plain, Some(zone))
+/// Two clocks may differ by this time, in milliseconds.
+const CLOCKS_APART_MS: i64 = 60_000;
+
+/// The choice between the two instants of a local time in the hour that a zone repeats at the end of summer time, by a time
+/// in unix milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Repeated {
+    /// The latest instant that is not after this time, to within a minute: of an alert that arrives now. The same alert has
+    /// the same instant if it arrives again within 59 minutes.
+    Before(i64),
+    /// The first instant that is after this time: of an expiry.
+    After(i64),
 }
 
-fn read(plain: &Plain, zone: Option<&TimeZone>) -> Result<i64, String> {
+impl Repeated {
+    fn choose(self, first_ms: i64, second_ms: i64) -> i64 {
+        let second = match self {
+            Self::Before(now_ms) => second_ms <= now_ms.saturating_add(CLOCKS_APART_MS),
+            Self::After(now_ms) => first_ms <= now_ms,
+        };
+        if second { second_ms } else { first_ms }
+    }
+}
+
+/// As [`unix_ms`]; a time without an offset is in this zone.
+pub(crate) fn unix_ms_in(plain: &Plain, zone: &TimeZone, repeated: Repeated) -> Result<i64, String> {
+    read(plain, Some((zone, repeated)))
+}
+
+fn read(plain: &Plain, zone: Option<(&TimeZone, Repeated)>) -> Result<i64, String> {
     let text = match plain {
         Plain::Text(text) | Plain::Number(text) => text.trim(),
         Plain::Null | Plain::Other => return Err(WANTED.to_owned()),
@@ -57,18 +82,26 @@ fn from_number(text: &str) -> Result<i64, String> {
     Ok(whole * 1_000 + millis.parse::<i64>().map_err(|_| WANTED.to_owned())?)
 }
 
-fn from_date(text: &str, zone: Option<&TimeZone>) -> Result<i64, String> {
+fn from_date(text: &str, zone: Option<(&TimeZone, Repeated)>) -> Result<i64, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_millisecond());
     }
     match (text.parse::<DateTime>(), zone) {
         (Err(_), _) => Err(WANTED.to_owned()),
         (Ok(_), None) => Err(LOCAL.to_owned()),
-        (Ok(local), Some(zone)) => match zone.to_ambiguous_timestamp(local).compatible() {
-            Ok(at) => Ok(at.as_millisecond()),
-            Err(_) => Err(FAR.to_owned()),
-        },
+        // Every alert of that day would have one time.
+        (Ok(_), Some(_)) if text.parse::<Time>().is_err() => Err(NO_TIME.to_owned()),
+        (Ok(local), Some((zone, repeated))) => local_ms(zone, local, repeated).map_err(|_| FAR.to_owned()),
     }
+}
+
+fn local_ms(zone: &TimeZone, local: DateTime, repeated: Repeated) -> Result<i64, jiff::Error> {
+    let instants = zone.to_ambiguous_timestamp(local);
+    if let AmbiguousOffset::Fold { .. } = instants.offset() {
+        let (first, second) = (instants.clone().earlier()?, instants.later()?);
+        return Ok(repeated.choose(first.as_millisecond(), second.as_millisecond()));
+    }
+    Ok(instants.compatible()?.as_millisecond())
 }
 
 #[cfg(test)]
@@ -113,7 +146,7 @@ mod tests {
     fn a_local_time_is_in_the_zone_of_the_hook() {
         let of = |zone: &str, text: &str| {
             let zone = TimeZone::get(zone).expect("the zones are in the binary");
-            unix_ms_in(&Plain::Text(text.to_owned()), &zone)
+            unix_ms_in(&Plain::Text(text.to_owned()), &zone, Repeated::Before(0))
         };
         for written in ["2025-11-29T15:45:30", "2025-11-29 15:45:30", "2025-11-29T10:15:30Z", "1764411330"] {
             assert_eq!(of("Asia/Kolkata", written), Ok(1_764_411_330_000), "{written}");
@@ -122,6 +155,29 @@ mod tests {
         assert_eq!(of("America/New_York", "2025-11-02T01:30:00"), text("2025-11-02T01:30:00-04:00"));
         assert_eq!(of("America/New_York", "2025-03-09T02:30:00"), text("2025-03-09T03:30:00-04:00"));
         assert_eq!(of("Asia/Kolkata", "29/11/2025 15:45"), Err(WANTED.to_owned()));
+        for date in ["2025-11-29", "20251129T", "2025-11-29[Asia/Kolkata]", "2025-11-29[+05:30]"] {
+            let refused = of("Asia/Kolkata", date).expect_err("a day is no point in time");
+            assert!(refused == NO_TIME || refused == WANTED, "{date}: {refused}");
+        }
+        assert_eq!(of("Asia/Kolkata", "2025-11-29"), Err(NO_TIME.to_owned()));
+    }
+
+    #[test]
+    fn of_an_hour_that_a_zone_repeats_the_arrival_chooses_the_instant() {
+        let zone = TimeZone::get("America/New_York").expect("the zones are in the binary");
+        let of = |repeated| unix_ms_in(&Plain::Text("2025-11-02T01:30:00".to_owned()), &zone, repeated);
+        let (first, second) = (text("2025-11-02T01:30:00-04:00"), text("2025-11-02T01:30:00-05:00"));
+        let (first_ms, second_ms) = (first.clone().expect("a time"), second.clone().expect("a time"));
+        assert_eq!(second_ms - first_ms, 3_600_000);
+        for arrival in [first_ms - 1_000, first_ms, first_ms + 2_000, second_ms - CLOCKS_APART_MS - 1] {
+            assert_eq!(of(Repeated::Before(arrival)), first, "{arrival}");
+        }
+        for arrival in [second_ms - CLOCKS_APART_MS, second_ms, second_ms + 86_400_000] {
+            assert_eq!(of(Repeated::Before(arrival)), second, "{arrival}");
+        }
+        for (arrival, expiry) in [(first_ms - 1, &first), (first_ms, &second), (second_ms + 1, &second)] {
+            assert_eq!(of(Repeated::After(arrival)), *expiry, "{arrival}");
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use crate::client::Answer;
 use crate::ledger::Ledger;
 use adapter_http::{
-    Access, Backend, Hooks, LeaderView, Limits, Pull, Reported, StepDownRequest, SteppedDown, serve_within,
+    Access, Backend, Held, Hooks, LeaderView, Limits, Pull, Reported, StepDownRequest, SteppedDown,
+    serve_within,
 };
 use async_trait::async_trait;
 use domain::alert;
 use domain::decision::Decision;
-use domain::id::{InstanceId, Nonce};
-use domain::lease::{Epoch, Timeline};
+use domain::id::{ClaimId, InstanceId, Nonce};
+use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
 use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{
@@ -220,11 +221,10 @@ impl Backend for Fake {
     }
 
     async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError> {
-        self.ledger
-            .requests
-            .lock()
-            .expect("no panic")
-            .push(format!("step-down {} {}", request.epoch, request.reason));
+        self.ledger.requests.lock().expect("no panic").push(match &request.to {
+            Some(to) => format!("step-down {} to {to} {}", request.epoch, request.reason),
+            None => format!("step-down {} {}", request.epoch, request.reason),
+        });
         self.store.clone().map(|()| SteppedDown::Requested)
     }
 
@@ -300,7 +300,9 @@ pub fn id(text: &str) -> InstanceId {
 
 pub fn leading(name: &str) -> LeaderView {
     let address = Some("http://127.0.0.1:5001".to_owned());
-    LeaderView { active: true, id: Some(id(name)), address, epoch: Some(Epoch(7)) }
+    let token = Token { timeline: Timeline(1), epoch: Epoch(7), claim: ClaimId::from_u128(5) };
+    let held = Some(Held { token, valid_for: Duration::from_micros(6_400_900) });
+    LeaderView { active: true, id: Some(id(name)), address, epoch: Some(Epoch(7)), held }
 }
 
 pub fn member(name: &str) -> MemberSeen {
@@ -317,6 +319,7 @@ pub fn member(name: &str) -> MemberSeen {
         started_ms: STARTED_MS,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     };
     MemberSeen { member, heartbeat_age: Duration::from_micros(1_250_700) }
 }

@@ -225,6 +225,19 @@ async fn a_refused_body_is_explained_counted_and_remembered() {
     assert!(requests.iter().any(|request| request["why"].to_string().contains("instrument")));
 }
 
+#[tokio::test]
+async fn strangers_do_not_push_out_a_body_that_came_with_the_right_secret() {
+    let (server, _) = server().await;
+    let chunks = format!("30d40\r\n{}\r\n0\r\n\r\n", "x".repeat(200_000));
+    let large = request("POST", &path(), &[("Transfer-Encoding", "chunked")]) + &chunks;
+    server.ask(large).await.problem(413);
+    for _ in 0..25 {
+        server.ask(post("/hooks/nothing", &[], BODY)).await;
+    }
+    let requests = requests(&server).await;
+    assert!(verdicts(&requests).contains(&("pm", "refused", 413)), "{requests:?}");
+}
+
 /// TradingView repeats an alert after 500 to 599 only, so nothing that may succeed later is answered with less.
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_503_and_counts() {

@@ -71,9 +71,18 @@ async fn a_handover_names_the_epoch_and_is_requested_in_the_name_of_the_credenti
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(answer.json(), json!({ "leader": "b-2", "epoch": 7, "candidates": ["a-1"] }));
     assert_eq!(desk.requests(), ["step-down 7 kernel update (by asha)"]);
+    let chosen = r#"{"epoch":7,"reason":"kernel update","to":"a-1"}"#;
+    assert_eq!(desk.post("/leadership/step-down", chosen).await.status, 202);
+    assert_eq!(desk.requests()[1], "step-down 7 to a-1 kernel update (by asha)");
+    let unable = r#"{"epoch":7,"reason":"kernel update","to":"c-3"}"#;
+    let detail = desk.post("/leadership/step-down", unable).await.problem(409)["detail"].to_string();
+    assert!(
+        detail.contains("c-3 cannot take over from b-2: ") && detail.contains("a-1 can take over"),
+        "{detail}"
+    );
     let late = desk.post("/leadership/step-down", r#"{"epoch":6,"reason":"again"}"#).await.problem(409);
     assert_eq!((&late["leader"], &late["epoch"]), (&json!("b-2"), &json!(7)));
-    assert_eq!(desk.requests().len(), 1, "a later leader is not asked");
+    assert_eq!(desk.requests().len(), 2, "a later leader is not asked");
 }
 
 #[tokio::test]
@@ -182,7 +191,7 @@ async fn a_wrong_body_does_nothing_and_every_fault_is_named() {
         ("/leadership/step-down", r#"{"epoch":"soon","reason":"x"}"#, "epoch"),
         ("/leadership/step-down", r#"{"epoch":7}"#, "reason"),
         ("/leadership/step-down", r#"{"epoch":7,"reason":"x","force":"yes"}"#, "force"),
-        ("/leadership/step-down", r#"{"epoch":7,"reason":"x","to":"a"}"#, "to"),
+        ("/leadership/step-down", r#"{"epoch":7,"reason":"x","to":7}"#, "to"),
         ("/signals/s-1/resolve", r#"{"outcome":"done","reason":"x"}"#, "attempt"),
         ("/signals/s-1/resolve", r#"{"attempt":1,"outcome":"sent","reason":"x"}"#, "outcome"),
         ("/signals/pause", r#"{"reason":""}"#, "reason"),

@@ -35,12 +35,15 @@ async fn readiness_is_the_ability_to_take_over() {
 async fn only_the_active_leader_says_so_and_the_others_name_it() {
     let active = Server::start(Fake { leader: fake::leading("a-1"), ..Fake::default() }).await;
     let answer = active.ask(&get("/leader")).await;
-    let expected = json!({ "active": true, "leader": "a-1", "address": "http://127.0.0.1:5001", "epoch": 7 });
+    let expected = json!({
+        "active": true, "leader": "a-1", "address": "http://127.0.0.1:5001", "epoch": 7, "timeline": 1,
+        "claim": "00000000-0000-0000-0000-000000000005", "valid_for_ms": 6400
+    });
     assert_eq!((answer.status, answer.json()), (200, expected));
     assert_eq!(answer.header("coordinator-leader"), Some("a-1"));
 
     let mut view = fake::leading("a-1");
-    view.active = false;
+    (view.active, view.held) = (false, None);
     let standby = Server::start(Fake { leader: view, ..Fake::default() }).await;
     let answer = standby.ask(&get("/leader")).await;
     let body = answer.problem(503);

@@ -6,7 +6,7 @@ use crate::fence::{bind_fence, with_fence};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::lease::Token;
-use domain::ledger::{FORGOTTEN, LimitReached, Limits, ORPHANED, Signal};
+use domain::ledger::{FORGOTTEN, FORGOTTEN_ALERT, LimitReached, Limits, ORPHANED, Signal};
 use domain::ports::{CLAIM_MAX, InFlight, SIGNALS_READ_MAX, SignalClaim, StoreError};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ macro_rules! unasked {
             WHERE l.group_id = $1 AND l.forgot_ms > coalesce(t.asked_ms, 0)))"
     };
 }
+pub(super) use unasked;
 
 /// $6 most, $7 and $8 limits of a minute and a day or NULL, $9 actor, $10 origin, $11 how many to expire.
 ///
@@ -124,7 +125,7 @@ const PAYLOADS: &str = "\
 
 /// $6 whether another dispatcher works on the token's own claims, $7 ids of those being worked on, $8 actor,
 /// $9 origin, $10 note for signals that the store may have forgotten, $11 how many of them at once,
-/// $12 note for signals without an outcome.
+/// $12 note for signals without an outcome, $13 as $10 for those of a hook with a window.
 /// [`IN_DOUBT`] reads what is in doubt afterwards, when no lock is held any more.
 ///
 /// What the store may have forgotten may have been executed: it is in doubt as if it had been claimed when it
@@ -137,7 +138,8 @@ const TAKE_OVER: &str = concat!(with_fence!(
     " ORDER BY t.fingerprint LIMIT $11 FOR UPDATE OF t),
          asked AS (
             UPDATE coordinator_signal AS t
-            SET state = 'in_doubt', attempt = t.attempt + 1, claimed_at = t.received_at, note = $10,
+            SET state = 'in_doubt', attempt = t.attempt + 1, claimed_at = t.received_at,
+                note = CASE WHEN t.hook_window_s > 0 THEN $13 ELSE $10 END,
                 asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1),
                 changed_by = $8, changed_from = $9
             FROM forgotten AS f WHERE t.group_id = f.group_id AND t.id = f.id AND t.state = 'received'
@@ -239,7 +241,8 @@ pub(super) async fn take_over(
         .bind(row::actor(&own.origin))
         .bind(FORGOTTEN)
         .bind(ASK_MAX)
-        .bind(ORPHANED);
+        .bind(ORPHANED)
+        .bind(FORGOTTEN_ALERT);
     if !held(&store.service.one(statement).await?)? {
         return Ok(None);
     }

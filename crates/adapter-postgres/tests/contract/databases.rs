@@ -217,5 +217,6 @@ pub fn request(seen: &Observation, opening: &Opening, n: u32) -> ClaimRequest {
         ttl: opening.ttl,
         floor: domain::lease::Epoch(0),
         forgotten: false,
+        former: domain::ports::FormerTerm::Expired,
     }
 }

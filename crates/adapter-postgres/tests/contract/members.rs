@@ -2,16 +2,20 @@
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening};
+use contract::signal_ledger::client;
 use contract::{Case, Opening};
 use domain::lease::Epoch;
 use domain::member::{Health, Member, MemberState};
-use domain::ports::{MemberStore, Migrate, Schema, SignalLedger, StateStore, Swept};
+use domain::ports::{
+    MemberStore, Migrate, OperatorRequests, Removal, Schema, SignalLedger, StateStore, Swept,
+};
 use sqlx::Row;
 use std::time::Duration;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("members":
         a_sweep_takes_the_lines_of_the_day_before_away,
+        without_the_decisions_every_instance_is_shown,
     )
 }
 
@@ -29,7 +33,29 @@ fn line(opening: &Opening) -> Member {
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     }
+}
+
+/// The table of decisions was dropped. Nothing but the removals depends on it.
+async fn without_the_decisions_every_instance_is_shown(databases: &Databases) {
+    let database = databases.another().await;
+    let openings = ["gone", "here"].map(|id| opening("shown", id));
+    let stores = openings.each_ref().map(|opening| database.store(opening));
+    for (store, opening) in stores.iter().zip(&openings) {
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+        store.heartbeat(&line(opening)).await.expect("heartbeat");
+    }
+    let [_, here] = &stores;
+    let removed = here.remove_instance(&openings[0].id, Duration::ZERO, &client(), "sold").await;
+    assert_eq!(removed, Ok(Removal::Removed));
+    let shown = async || {
+        let seen = here.members().await.expect("members");
+        seen.iter().map(|seen| seen.member.id.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await, ["here"]);
+    database.execute("DROP TABLE coordinator_decision").await;
+    assert_eq!(shown().await, ["gone", "here"]);
 }
 
 /// The leader's sweep removes them; a heartbeat writes its own line and changes no other.

@@ -7,7 +7,7 @@ use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, Opening};
 use domain::lease::{Epoch, Seq};
-use domain::ledger::{FromHook, HookName, NewSignal, Outcome};
+use domain::ledger::{Dated, FromHook, HookName, NewSignal, Outcome};
 use domain::member::{Health, Member, MemberState};
 use domain::ports::{
     InFlight, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Recorded, Release, Removal, Renewal,
@@ -56,6 +56,7 @@ fn member(opening: &Opening) -> Member {
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     }
 }
 
@@ -78,7 +79,8 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     let mut late = signal("late");
     late.instruction.expires_ms = Some(1);
     let name = HookName::parse("tv").expect("a name");
-    let mut alert = NewSignal { hook: Some(FromHook { name, window_s: 60 }), ..signal("done") };
+    let mut alert =
+        NewSignal { hook: Some(FromHook { name, window_s: 60, dated: Dated::BySender }), ..signal("done") };
     let new = [alert.clone(), signal("doubted"), late];
     let accepted = store.submit(&new, &client()).await.expect("submit");
     assert!(accepted.iter().all(|answer| matches!(answer, Submit::Accepted(_))), "{accepted:?}");
@@ -126,7 +128,13 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
 }
 
 /// Statements that would hide or forge something. The role lacks the right for each (SQLSTATE 42501).
-const FORBIDDEN: [&str; 30] = [
+const FORBIDDEN: [&str; 33] = [
+    "INSERT INTO coordinator_decision (group_id, who, origin, what, reason, at)
+        VALUES ('g', 'x', 'x', 'recovery_acknowledged', 'x', '2020-01-01')",
+    "INSERT INTO coordinator_decision (group_id, who, origin, what, reason, db_role)
+        VALUES ('g', 'x', 'x', 'recovery_acknowledged', 'x', 'auditor')",
+    "INSERT INTO coordinator_decision (group_id, who, origin, what, reason, number) OVERRIDING SYSTEM VALUE
+        VALUES ('g', 'x', 'x', 'recovery_acknowledged', 'x', 1)",
     "UPDATE coordinator_decision SET who = 'x'",
     "DELETE FROM coordinator_decision",
     "TRUNCATE coordinator_decision",

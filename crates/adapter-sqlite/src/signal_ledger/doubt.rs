@@ -6,7 +6,7 @@ use super::row::{read, signal_columns};
 use crate::fence::{effect, may_act, may_still_act};
 use crate::state_store::SqliteStore;
 use domain::lease::Token;
-use domain::ledger::{FORGOTTEN, ORPHANED, Signal, SignalId};
+use domain::ledger::{FORGOTTEN, FORGOTTEN_ALERT, ORPHANED, Signal, SignalId};
 use domain::ports::{InFlight, SIGNALS_READ_MAX, StoreError};
 
 /// ?6: ids of the token's own claims that are being worked on; NULL for all of them. ?7 actor, ?8 origin, ?9 note.
@@ -19,11 +19,11 @@ pub(super) const MARK: &str = concat!(
 );
 
 /// Signals that the store may have forgotten are in doubt, as if they had been claimed when they were
-/// received. ?6 actor, ?7 origin, ?8 note. A thousand at a time; the others are not claimed until their turn.
+/// received. ?6 actor, ?7 origin, ?8 note, ?9 the note of those of a hook with a window. A thousand at a time; the others are not claimed until their turn.
 const ASK: &str = concat!(
     "UPDATE coordinator_signal SET state = 'in_doubt', attempt = attempt + 1, claimed_ms = received_ms, ",
-    "asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1), note = ?8, ",
-    "changed_by = ?6, changed_from = ?7 WHERE arrival IN (SELECT arrival FROM coordinator_signal AS t ",
+    "asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1), ",
+    "note = CASE WHEN hook_window_s > 0 THEN ?9 ELSE ?8 END, changed_by = ?6, changed_from = ?7 WHERE arrival IN (SELECT arrival FROM coordinator_signal AS t ",
     "WHERE t.group_id = ?1 AND t.state = 'received' AND ",
     unasked!("t"),
     " ORDER BY arrival LIMIT 1000) AND ",
@@ -60,6 +60,7 @@ pub(super) async fn take_over(
     store.work.execute(mark).await?;
     let actor = actor::own(&store.config);
     let ask = effect(ASK, store, token).bind(actor.who).bind(actor.origin).bind(FORGOTTEN.to_owned());
+    let ask = ask.bind(FORGOTTEN_ALERT.to_owned());
     store.work.execute(ask).await?;
     let list = effect(LIST, store, token).bind(i64::from(SIGNALS_READ_MAX));
     let rows = store.work.fetch(list).await?;

@@ -1,12 +1,13 @@
 //! Stores new signals, and answers repetitions.
 
 use super::actor;
+use super::claim::unasked;
 use super::row::{read, signal_columns, stored};
 use crate::config::SqliteConfig;
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::stored::{bytes, now_ms};
-use domain::ledger::{Actor, Fingerprint, NewSignal, PAYLOAD_LEN_MAX, Signal};
+use domain::ledger::{Actor, Dated, Fingerprint, NewSignal, PAYLOAD_LEN_MAX, Signal};
 use domain::ports::{StoreError, Submit};
 use sqlx::sqlite::SqliteRow;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 /// See [`domain::ports::SignalLedger::submit`].
 ///
 /// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is
-/// older by its own timestamp may have been submitted, executed and forgotten.
+/// older by its own timestamp may have been submitted, executed and forgotten. So may another alert of the window of its
+/// hook, so the whole window must be after that moment.
 ///
 /// One statement stores all signals or none. If a signal has the id or the fingerprint of a stored one, the
 /// stored one is counted up, so that the answer waits for the disk as it does for a new signal.
@@ -56,6 +58,9 @@ async fn alone(
     let offer = Offer::of(signal);
     let offers = std::slice::from_ref(&offer);
     let mut met = write(session, config, offers, actor).await?;
+    if met.rows.is_empty() && expired(session, config, signal, actor).await? {
+        met = write(session, config, offers, actor).await?;
+    }
     if met.rows.is_empty()
         && let Some(folded) = fold(session, config, signal, actor).await?
     {
@@ -65,7 +70,42 @@ async fn alone(
     met.answer(&offer).ok_or_else(|| offer.vanished())
 }
 
-/// Folds an alert into the signal whose window it is in; `None` if there is none. A trigger writes the audit.
+/// Expires the late signals of the window of an alert, as the leader's claim does: without a leader, they would take in
+/// alerts although they are never sent. Returns whether there was one.
+async fn expired(
+    session: &Session,
+    config: &SqliteConfig,
+    signal: &NewSignal,
+    actor: &Actor,
+) -> Result<bool, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE coordinator_signal SET state = 'expired', settled_ms = ",
+        now_ms!(),
+        ", changed_by = ?8, changed_from = ?9 WHERE group_id = ?1 AND hook = ?2 AND instrument = ?3 ",
+        "AND signal_type = ?4 AND position = ?5 AND timestamp_s BETWEEN ?6 - ?7 AND ?6 + ?7 ",
+        "AND state = 'received' AND expires_ms <= ",
+        now_ms!(),
+        " AND NOT ",
+        unasked!("coordinator_signal"),
+        " RETURNING arrival"
+    );
+    let Some(hook) = signal.hook.as_ref().filter(|hook| hook.window_s > 0) else { return Ok(false) };
+    let (instruction, actor) = (&signal.instruction, actor::kept(actor));
+    let statement = Statement::new(SQL)
+        .bind(config.identity.group.as_str().to_owned())
+        .bind(hook.name.as_str().to_owned())
+        .bind(instruction.instrument.as_str().to_owned())
+        .bind(instruction.signal_type.as_str().to_owned())
+        .bind(instruction.position.as_str().to_owned())
+        .bind(instruction.timestamp_s)
+        .bind(i64::from(signal.window_s()))
+        .bind(actor.who)
+        .bind(actor.origin);
+    Ok(!session.fetch(statement).await?.is_empty())
+}
+
+/// Folds an alert into the signal whose window it is in, by the conditions of the trigger `coordinator_signal_window`;
+/// `None` if there is none. Another trigger writes the audit.
 async fn fold(
     session: &Session,
     config: &SqliteConfig,
@@ -74,8 +114,12 @@ async fn fold(
 ) -> Result<Option<Signal>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE coordinator_signal SET folded = folded + 1, folded_note = ?8, changed_by = ?9, changed_from = ?10 ",
-        "WHERE arrival = (SELECT arrival FROM coordinator_signal WHERE group_id = ?1 AND hook = ?2 ",
+        "WHERE arrival = (SELECT arrival FROM coordinator_signal AS near WHERE group_id = ?1 AND hook = ?2 ",
         "AND instrument = ?3 AND signal_type = ?4 AND position = ?5 AND timestamp_s BETWEEN ?6 - ?7 AND ?6 + ?7 ",
+        "AND state <> 'expired' AND NOT (state = 'rejected' AND attempt = 0) AND NOT (?11 AND EXISTS ",
+        "(SELECT 1 FROM coordinator_signal AS other WHERE other.group_id = ?1 AND other.hook = ?2 ",
+        "AND other.instrument = ?3 AND other.signal_type <> ?4 ",
+        "AND other.timestamp_s > min(near.timestamp_s, ?6) AND other.timestamp_s < max(near.timestamp_s, ?6))) ",
         "ORDER BY abs(timestamp_s - ?6), arrival LIMIT 1) RETURNING ",
         signal_columns!()
     );
@@ -88,10 +132,11 @@ async fn fold(
         .bind(instruction.signal_type.as_str().to_owned())
         .bind(instruction.position.as_str().to_owned())
         .bind(instruction.timestamp_s)
-        .bind(i64::from(hook.window_s))
+        .bind(i64::from(signal.window_s()))
         .bind(signal.fold_note())
         .bind(actor.who)
-        .bind(actor.origin);
+        .bind(actor.origin)
+        .bind(i64::from(hook.dated == Dated::BySender));
     session.fetch(statement).await?.first().map(read).transpose()
 }
 
@@ -119,14 +164,14 @@ async fn write(
 ) -> Result<Met, StoreError> {
     const SQL: &str = concat!(
         "INSERT INTO coordinator_signal (group_id, id, fingerprint, instrument, signal_type, position, ",
-        "timestamp_s, expires_ms, hook, hook_window_s, state, received_ms, changed_by, changed_from, payload, ",
+        "timestamp_s, expires_ms, hook, hook_window_s, hook_own_time, state, received_ms, changed_by, changed_from, payload, ",
         "asked_ms) ",
         "SELECT ?1, value ->> 'id', value ->> 'fingerprint', value ->> 'instrument', ",
         "value ->> 'signal_type', value ->> 'position', value ->> 'timestamp_s', value ->> 'expires_ms', ",
-        "value ->> 'hook', value ->> 'hook_window_s', 'received', ",
+        "value ->> 'hook', value ->> 'hook_window_s', value ->> 'hook_own_time', 'received', ",
         now_ms!(),
         ", ?3, ?4, value ->> 'payload', (SELECT l.forgot_ms FROM coordinator_lease AS l WHERE l.group_id = ?1 ",
-        "AND value ->> 'timestamp_s' > l.forgot_ms / 1000) FROM json_each(?2) WHERE true ORDER BY key ",
+        "AND value ->> 'timestamp_s' - coalesce(value ->> 'hook_window_s', 0) > l.forgot_ms / 1000) FROM json_each(?2) WHERE true ORDER BY key ",
         "ON CONFLICT (group_id, id) DO UPDATE SET confirmed = confirmed + 1 ",
         "ON CONFLICT (group_id, fingerprint) DO UPDATE SET confirmed = confirmed + 1 RETURNING ",
         bytes!("fingerprint", "64"),
@@ -214,7 +259,8 @@ impl<'n> Offer<'n> {
             "expires_ms": instruction.expires_ms,
             "payload": instruction.payload,
             "hook": self.new.hook.as_ref().map(|hook| hook.name.as_str()),
-            "hook_window_s": self.new.hook.as_ref().map(|hook| hook.window_s),
+            "hook_window_s": self.new.hook.as_ref().map(|_| self.new.window_s()),
+            "hook_own_time": self.new.hook.as_ref().map(|hook| hook.dated == Dated::BySender),
         })
     }
 }

@@ -4,13 +4,16 @@ use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, TTL};
-use domain::lease::Token;
+use domain::lease::{Epoch, Token};
 use domain::ledger::{Limits, SignalId};
+use domain::member::{Health, Member, MemberState};
 use domain::ports::{
-    Claim, ClaimRequest, InFlight, LeaseStore, OperatorRequests, SignalClaim, SignalLedger, StoreError,
-    Switch, Switched,
+    Claim, ClaimRequest, InFlight, LeaseStore, MemberStore, OperatorRequests, Removal, SignalClaim,
+    SignalLedger, StoreError, Switch, Switched,
 };
+use domain::settings::SharedSettings;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![
@@ -18,6 +21,7 @@ pub fn suite() -> Vec<Case<Files>> {
         Case::new("audit::what_a_shell_does_has_a_line_too", shell),
         Case::new("audit::without_a_kill_switch_nothing_is_claimed", no_switch),
         Case::new("audit::hostile_lines_are_cut", hostile_lines),
+        Case::new("audit::without_the_decisions_every_instance_is_shown", no_decisions),
     ]
 }
 
@@ -30,8 +34,9 @@ pub async fn lead(store: &SqliteStore, n: u32) -> Token {
         claim: opening.nonce.claim(n),
         holder: opening.id,
         ttl: TTL,
-        floor: domain::lease::Epoch(0),
+        floor: Epoch(0),
         forgotten: false,
+        former: domain::ports::FormerTerm::Expired,
     };
     match store.claim(&request).await {
         Ok(Claim::Granted(token)) => token,
@@ -103,6 +108,32 @@ async fn shell(_: Arc<Files>) {
         ("received", "client"),
     ];
     assert_eq!(message(&store).await, lines.map(|(what, who)| (what.to_owned(), who.to_owned(), 0)));
+}
+
+/// The table of decisions was dropped. Nothing but the removals depends on it.
+async fn no_decisions(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    let member = Member {
+        id: opening("i").id,
+        nonce: opening("i").nonce,
+        host: String::new(),
+        address: String::new(),
+        state: MemberState::Standby,
+        epoch: Epoch(1),
+        fallback: false,
+        alerts: Health::Ok,
+        version: String::new(),
+        started_ms: 1,
+        settings: SharedSettings::default(),
+        cannot_lead: None,
+    };
+    store.heartbeat(&member).await.unwrap();
+    let removed = store.remove_instance(&member.id, Duration::ZERO, &client(), "sold").await;
+    assert_eq!(removed, Ok(Removal::Removed));
+    assert_eq!(store.members().await.unwrap(), []);
+    files.sql("DROP TABLE coordinator_decision").await.unwrap();
+    assert_eq!(store.members().await.unwrap().len(), 1);
 }
 
 async fn no_switch(_: Arc<Files>) {

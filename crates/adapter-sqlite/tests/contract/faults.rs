@@ -159,5 +159,6 @@ async fn request(store: &SqliteStore) -> ClaimRequest {
         ttl: TTL_MIN,
         floor: domain::lease::Epoch(0),
         forgotten: false,
+        former: domain::ports::FormerTerm::Expired,
     }
 }

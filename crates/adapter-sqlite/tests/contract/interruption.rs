@@ -108,6 +108,7 @@ async fn claims(_: Arc<Files>) {
             ttl: TTL,
             floor: domain::lease::Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         let answer = interrupted(store.claim(&request), polls, patience).await;
         // A read on the same connection runs after the dropped write.

@@ -219,5 +219,6 @@ fn member(id: &str) -> domain::member::Member {
         started_ms: 0,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     }
 }

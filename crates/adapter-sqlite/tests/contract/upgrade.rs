@@ -135,6 +135,7 @@ async fn continues(_: Arc<Files>) {
         ttl: TTL,
         floor: Epoch(0),
         forgotten: false,
+        former: domain::ports::FormerTerm::Expired,
     };
     let Ok(Claim::Granted(token)) = store.claim(&request).await else {
         panic!("the lease was claimed as it was read")

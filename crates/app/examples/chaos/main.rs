@@ -141,7 +141,12 @@ fn faults(
     let storm = |which, program: &Path, faults, servers: &mut Servers, interrupts: &Interrupts| {
         let own = directory.join(format!("{which:?}").to_lowercase());
         std::fs::create_dir(&own).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
-        let system = System { which, program: program.to_owned(), orders: Orders::File(own.join("broker")) };
+        let system = System {
+            which,
+            program: program.to_owned(),
+            orders: Orders::File(own.join("broker")),
+            locks: own.join("locks"),
+        };
         let seats = Seat::three(servers);
         let doors: Vec<_> = seats.iter().map(Seat::address).collect();
         let client = Client::start(which, servers, &doors).map_err(Stop::Never)?;

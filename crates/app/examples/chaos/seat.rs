@@ -113,6 +113,8 @@ impl Seat {
         ];
         let launch = Launch::new(&system.program, &id).port(self.address.port());
         let launch = LIMITS.into_iter().fold(launch, |launch, limit| launch.environment(limit, "none"));
+        // The last seat is on a separate host: a kill there, or with it as the successor, is followed by an expiry.
+        let launch = if self.letter == 'c' { launch } else { launch.lock_dir(&system.locks) };
         let launch = match &system.orders {
             Orders::File(path) => launch.environment(BROKER, &path.to_string_lossy()),
             Orders::Http(url) => {

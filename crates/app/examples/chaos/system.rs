@@ -12,6 +12,8 @@ pub struct System {
     pub program: PathBuf,
     /// Destination of its orders.
     pub orders: Orders,
+    /// Directory of the lock files of the host that two of the three seats share.
+    pub locks: PathBuf,
 }
 
 /// One of the two systems.

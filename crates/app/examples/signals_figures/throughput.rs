@@ -104,6 +104,7 @@ impl Ready {
             ttl: TTL,
             floor: domain::lease::Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         let Ok(Claim::Granted(token)) = store.claim(&request).await else { panic!("the lease is free") };
         work(&store, &token, &signals(0..BEFORE), pgbench::INSTRUMENTS).await;

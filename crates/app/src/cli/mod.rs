@@ -170,13 +170,17 @@ pub enum Command {
         json: bool,
     },
     /// Hand leadership over to another instance, and wait for it to lead
-    #[command(
-        after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  coordinator step-down --dry-run"
-    )]
+    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  \
+            coordinator step-down --to desk-2 --reason \"kernel update\"\n  coordinator step-down --to desk-2 --dry-run\n\n\
+            With --to, the other instances leave the lease to that instance for LEADER_TTL. If it leads already, nothing is \
+            requested and the exit code is 0. The exit code is 1 if another instance leads afterwards.")]
     StepDown {
         /// Reason for the history: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "dry_run")]
         reason: Option<String>,
+        /// Hand over to this instance: its id, or a unique beginning of it
+        #[arg(long, value_name = "ID", conflicts_with = "force")]
+        to: Option<String>,
         /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,

@@ -85,7 +85,13 @@ fn every_command_is_parsed() {
     assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
     assert_eq!(
         command("coordinator step-down --reason x"),
-        Command::StepDown { reason: Some("x".to_owned()), force: false, dry_run: false, json: false }
+        Command::StepDown {
+            reason: Some("x".to_owned()),
+            to: None,
+            force: false,
+            dry_run: false,
+            json: false
+        }
     );
     assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true, json: false });
     assert_eq!(command("coordinator doctor --json"), Command::Doctor { json: true });

@@ -89,7 +89,7 @@ fn render(terms: &[Term], forgot_ms: Option<i64>, now_ms: i64) -> String {
         let lasted = format!("no leader for {}", age(gap.lasted(now_ms)));
         rows.insert(before, vec![none(), none(), none(), none(), date(gap.from_ms), to, lasted]);
     }
-    table(&["EPOCH", "TIMELINE", "HOLDER", "HOST", "FROM (UTC)", "TO", "REASON"], &rows)
+    table(&["EPOCH", "TIMELINE", "LEADER", "HOST", "FROM (UTC)", "TO", "REASON"], &rows)
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub async fn check_recovery(group: &dyn Group, form: Form) -> Result<(), Failure
         Form::Json => print_json(&CheckedJson::new(&check, decisions.as_deref()))?,
         Form::Table => {
             tell(&check)?;
+            if decisions.is_none() {
+                line("acknowledged       unknown: the decisions of operators could not be read")?;
+            }
             if let Some(Decision { at_ms, actor, reason, .. }) =
                 decisions.as_deref().and_then(acknowledgement)
             {

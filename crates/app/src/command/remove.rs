@@ -45,7 +45,9 @@ pub async fn remove(
         return print_json(&RemovedJson { id: id.as_str(), reason });
     }
     line(format_args!("removed {id}: StaleHeartbeat about it ends"))?;
-    line("If it is a target of Prometheus, remove it there, too: the removal counts for a day.")
+    line(
+        "If it is a target of Prometheus, remove it there, too: InstanceDown fires again a day after its last scrape.",
+    )
 }
 
 async fn removed(

@@ -241,7 +241,7 @@ fn tell(signal: &Signal) -> Result<(), Failure> {
         ("payload", visible(&instruction.payload)),
         ("received", time(Some(signal.received_ms))),
         ("claimed", time(signal.claimed_ms)),
-        ("settled", time(signal.settled_ms)),
+        ("ended", time(signal.settled_ms)),
         ("note", visible(signal.note.as_deref().unwrap_or("-"))),
     ];
     for (name, value) in rows {

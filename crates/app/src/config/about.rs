@@ -23,6 +23,9 @@ impl Key {
             Self::InstanceId => "Id of this instance, unique in the group",
             Self::Listen => "Address and port of the HTTP server (loopback only; port 0: any free port)",
             Self::DataDir => "Directory of the instance's identity and of the embedded store",
+            Self::LockDir => {
+                "Directory on a local disk or in memory with the lock files that show the end of a process; one for all instances of a host, so that a killed leader is replaced at once"
+            }
             Self::LeaderTtl => "Time to live of the lease after its last renewal (LEADER_TTL)",
             Self::Heartbeat => "Time between two renewals of the lease, at most a third of leader_ttl",
             Self::RedisUrl => "URL of Redis, which makes failover faster; needs PostgreSQL",
@@ -53,7 +56,7 @@ impl Key {
                 "Table or view with the portfolio's totals, which crash recovery reads"
             }
             Self::MetricsWindow => {
-                "Number of the latest syncs from which rates and latencies are computed; below 100, p95 and p99 are judged once the window is full"
+                "Number of the latest heartbeats from which rates and latencies are computed; below 100, p95 and p99 are judged once the window is full"
             }
             Self::AlertsWebhook => {
                 "Address to which an instance posts urgent alerts, which cannot wait for a scrape"
@@ -134,7 +137,7 @@ impl Key {
             Self::Group | Self::InstanceId | Self::AlertsJob => ID.to_owned(),
             Self::RedisPrefix => "1 to 64 of the characters A-Z a-z 0-9 . _ : -".to_owned(),
             Self::Listen => "IP-ADDRESS:PORT".to_owned(),
-            Self::DataDir => "path of a directory".to_owned(),
+            Self::DataDir | Self::LockDir => "path of a directory".to_owned(),
             Self::RedisUrlFile
             | Self::PostgresUrlFile
             | Self::SignalsHandlerTokenFile
@@ -187,6 +190,7 @@ impl Key {
     pub fn example(self) -> &'static str {
         match self {
             Self::InstanceId => "desk-1",
+            Self::LockDir => "/run/coordinator",
             Self::Heartbeat => "3s",
             Self::RedisUrl => "redis://127.0.0.1:6379",
             Self::RedisUrlFile => "/etc/coordinator/redis.url",

@@ -83,7 +83,11 @@ const KEYS: [HookKey; 20] = [
     ),
     HookKey("id", "template", "The id of the signal; its fingerprint by default"),
     HookKey("expires_at", "template", "Time after which the signal is not sent"),
-    HookKey("expires_after", "time", "Time from the timestamp to the expiry, instead of `expires_at`"),
+    HookKey(
+        "expires_after",
+        "time, at least 1 s",
+        "Time from the timestamp to the expiry, instead of `expires_at`",
+    ),
     HookKey(
         "payload",
         "`rest`, `all` or `none`",
@@ -190,13 +194,13 @@ impl Reader<'_> {
             timestamp: self.text(table, "timestamp"),
             id: self.text(table, "id"),
             expires_at: self.text(table, "expires_at"),
-            expires_after_s: self.seconds(table, "expires_after", EXPIRES_AFTER_S_MAX),
+            expires_after_s: self.seconds(table, "expires_after", 1, EXPIRES_AFTER_S_MAX),
             defaults: self.texts(table, "defaults"),
             constants: self.constants(table),
             payload: self.text(table, "payload"),
             time_zone: self.text(table, "time_zone"),
             pattern: self.text(table, "pattern"),
-            duplicate_window_s: self.seconds(table, WINDOW, WINDOW_S_MAX),
+            duplicate_window_s: self.seconds(table, WINDOW, 0, WINDOW_S_MAX),
         }
     }
 
@@ -241,7 +245,7 @@ impl Reader<'_> {
         })
     }
 
-    fn seconds(&mut self, table: &Table, key: &str, most: u32) -> Option<u32> {
+    fn seconds(&mut self, table: &Table, key: &str, least: u32, most: u32) -> Option<u32> {
         let text = match table.get(key)? {
             Value::String(text) => text.clone(),
             Value::Integer(number) => number.to_string(),
@@ -250,7 +254,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        match parse::duration(&text, Duration::ZERO, Duration::from_secs(most.into())) {
+        match parse::duration(&text, Duration::from_secs(least.into()), Duration::from_secs(most.into())) {
             Ok(time) if time.subsec_millis() == 0 => u32::try_from(time.as_secs()).ok(),
             Ok(_) => {
                 self.fault(key, format!("is {}, not whole seconds", shown(&text)));

@@ -14,6 +14,8 @@ pub enum Key {
     Listen,
     /// Directory of the identity and the embedded store.
     DataDir,
+    /// Directory of the lock files.
+    LockDir,
     /// Time to live of the lease.
     LeaderTtl,
     /// Time between renewals.
@@ -86,11 +88,12 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
         Self::DataDir,
+        Self::LockDir,
         Self::LeaderTtl,
         Self::Heartbeat,
         Self::RedisUrl,
@@ -134,6 +137,7 @@ impl Key {
             Self::InstanceId => "instance_id",
             Self::Listen => "listen",
             Self::DataDir => "data_dir",
+            Self::LockDir => "lock_dir",
             Self::LeaderTtl => "leader_ttl",
             Self::Heartbeat => "heartbeat",
             Self::RedisUrl => "redis.url",

@@ -72,6 +72,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory of the identity and the embedded store.
     pub data_dir: PathBuf,
+    /// Directory of the lock files that show the end of a process; `None`: the one of the database.
+    pub lock_dir: Option<PathBuf>,
     /// LEADER_TTL: time to live of the lease after its last renewal.
     pub leader_ttl: Duration,
     /// Time between renewals, at most a third of `leader_ttl`.
@@ -167,6 +169,7 @@ pub fn load(
     let instance_id = judge.take(Key::InstanceId, |text| parse::instance(text).map(Some), || None);
     let listen = judge.take(Key::Listen, parse::listen, || (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into());
     let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
+    let lock_dir = judge.take(Key::LockDir, |text| parse::directory(text).map(Some), || None);
     let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
     let redis_url = judge.store(Engine::Redis, Key::RedisUrl, Key::RedisUrlFile);
@@ -209,6 +212,7 @@ pub fn load(
             instance_id: instance_id?,
             listen: listen?,
             data_dir: data_dir?,
+            lock_dir: lock_dir?,
             leader_ttl,
             heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
             redis,

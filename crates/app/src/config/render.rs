@@ -105,6 +105,10 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
         }
         Key::Listen => Ok(text(&config.listen.to_string())),
         Key::DataDir => Ok(text(&config.data_dir.to_string_lossy())),
+        Key::LockDir => path(
+            config.lock_dir.as_deref(),
+            "next to the embedded store, or /dev/shm/coordinator-UID with PostgreSQL",
+        ),
         Key::LeaderTtl => Ok(text(&written(config.leader_ttl))),
         Key::Heartbeat => Ok(text(&written(config.heartbeat))),
         Key::RedisUrl => url(&redis?.url),

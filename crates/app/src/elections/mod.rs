@@ -12,7 +12,7 @@ use adapter_otel::{Attribute, Span};
 use coordinator::{Coordinator, Leadership, Notice, NoticeKind, clock};
 use domain::lease::{Epoch, margin};
 use domain::member::{MemberState, Term};
-use domain::ports::MemberStore;
+use domain::ports::{FormerTerm, MemberStore};
 use domain::time::Time;
 use std::future::pending;
 use std::sync::Arc;
@@ -26,8 +26,7 @@ use uuid::Uuid;
 const READ_TIME_MAX: Duration = Duration::from_secs(1);
 /// Terms that are read to find one and its predecessor.
 const TERMS_READ: u32 = 8;
-/// Reason for the end of a term whose holder did not release the lease: it is unknown when the holder
-/// stopped.
+/// End of a leadership that was not renewed in time.
 const EXPIRED: &str = "expired";
 
 /// Values that the spans of one leadership share.
@@ -261,8 +260,9 @@ async fn judged(seen: &mut watch::Receiver<Leadership>, epoch: Option<Epoch>) ->
     }
 }
 
+/// If the holder did not release the lease, it is unknown when it stopped.
 fn gap(term: &Term, before: &Term) -> Option<i64> {
-    let given_back = before.reason.as_deref().is_some_and(|reason| reason != EXPIRED);
+    let given_back = before.reason.as_deref().is_some_and(|reason| FormerTerm::named(reason).is_none());
     before.to_ms.filter(|_| given_back).map(|ended| term.from_ms.saturating_sub(ended).max(0))
 }
 

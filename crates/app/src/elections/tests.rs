@@ -47,6 +47,7 @@ async fn a_lease_that_another_took_before_its_end_is_superseded() {
             ttl: TTL,
             floor: Epoch(0),
             forgotten: false,
+            former: FormerTerm::Expired,
         };
         if let Claim::Granted(_) = store.claim(&request).await.expect("it answers") {
             break;

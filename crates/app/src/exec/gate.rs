@@ -91,8 +91,13 @@ impl MemberStore for Gate {
 
 #[async_trait]
 impl OperatorRequests for Gate {
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        self.store.request_step_down(token, reason).await
+    async fn request_handover(
+        &self,
+        token: &Token,
+        successor: Option<&InstanceId>,
+        reason: &str,
+    ) -> Result<StepDown, StoreError> {
+        self.store.request_handover(token, successor, reason).await
     }
 
     async fn remove_instance(
@@ -155,6 +160,7 @@ mod tests {
             ttl: identity.ttl,
             floor: Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         occupied.send_replace(true);
         let Claim::Granted(token) = gate.claim(&request).await.expect("an answer") else {

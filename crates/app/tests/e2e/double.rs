@@ -11,20 +11,25 @@ pub struct Member {
     pub leads: bool,
     /// Whether its heartbeat task runs.
     pub beats: bool,
+    /// Whether it reports that it has written no heartbeat since its start.
+    pub without_heartbeat: bool,
     /// Seconds by which its clock is ahead.
     pub ahead_s: i64,
 }
 
 impl Member {
     /// Without any fault.
-    pub const STANDBY: Self = Self { leads: false, beats: true, ahead_s: 0 };
+    pub const STANDBY: Self = Self { leads: false, beats: true, without_heartbeat: false, ahead_s: 0 };
 
     /// It never syncs with the database.
     fn metrics(self) -> String {
         let last_s = coordinator::clock::calendar_ms() / 1_000 + self.ahead_s;
         let (leads, beats) = (u8::from(self.leads), u8::from(self.beats));
+        let critical = 2 * u8::from(self.without_heartbeat);
         format!(
-            "portfolio_manager_is_leader {leads}\nportfolio_manager_heartbeat_running {beats}\n\
+            "portfolio_manager_overall_alert_status {critical}\n\
+             coordinator_alert_status{{alert=\"heartbeat_staleness\"}} {critical}\n\
+             portfolio_manager_is_leader {leads}\nportfolio_manager_heartbeat_running {beats}\n\
              portfolio_manager_last_heartbeat_timestamp {last_s}\nportfolio_manager_db_sync_total 100\n"
         )
     }

@@ -6,7 +6,11 @@ use crate::exec_kills::{Fault, Field};
 use crate::execs::Execs;
 use crate::wait::block_on;
 use rustix::process::Signal;
+use std::time::Duration;
 use testkit::backend;
+
+/// A lease whose end no test waits for.
+const LONG_TTL: Duration = Duration::from_secs(200);
 
 /// Runs a shell script as the command of a new group.
 fn shell(script: &str) -> Said {
@@ -136,10 +140,36 @@ fn a_stopped_guardian_does_not_keep_the_command_of_a_parent_that_is_cut_off() {
     ends_first(Fault::StopGuardianAndCutOff);
 }
 
+/// The lease would end long after this test, so every next run follows the evidence that the parent has ended. There is
+/// none before the guardian, the command and its child have ended as well: they inherit the lock.
+#[test]
+fn a_killed_parents_command_has_ended_before_an_instance_on_its_host_leads() {
+    let mut execs = Execs::new(LONG_TTL, &[]).on_one_host();
+    // The grace is half of it.
+    execs.set("COORDINATOR_HEARTBEAT", "1s");
+    for name in ["a", "b"] {
+        execs.start(name, &[]);
+        execs.wait_run(0);
+    }
+    // In the first epoch the command ignores SIGTERM, and in the third one it has also closed the lock.
+    for _ in 0..3 {
+        let before = execs.judge.runs();
+        let killed = execs.last().expect("it runs").instance;
+        execs.wait_standby();
+        execs.signal(&killed, Signal::KILL);
+        assert_ne!(execs.wait_run(before).instance, killed);
+        execs.wait_exit(&killed);
+        execs.start(&killed, &[]);
+    }
+    let history = execs.history();
+    assert_eq!(history.matches("process ended").count(), 3, "{history}");
+    execs.finish();
+}
+
 fn ends_first(fault: Fault) {
     let postgres = backend::postgres();
     let url = block_on(postgres.create_database());
-    let mut field = Field::start(TTL, &postgres.address(), &url, "desk");
+    let mut field = Field::start(TTL, &postgres.address(), &url, "desk", false);
     // In one epoch of two the command ignores SIGTERM.
     for _ in 0..2 {
         assert!(field.inject(fault), "a next run of the command");

@@ -81,15 +81,16 @@ pub struct Field {
 }
 
 impl Field {
-    /// Two instances of that group, of which one leads.
-    pub fn start(ttl: Duration, address: &str, url: &str, group: &str) -> Self {
+    /// Two instances of that group, of which one leads: on one host, where a kill is noticed at once, or on two.
+    pub fn start(ttl: Duration, address: &str, url: &str, group: &str, on_one_host: bool) -> Self {
         let proxied = |name| {
             let proxy = block_on(Proxy::start(address.to_owned()));
             let url = url.replace(address, &proxy.address().to_string());
             (name, (proxy, url))
         };
+        let execs = Execs::new(ttl, &["--group", group]);
         let mut field = Self {
-            execs: Execs::new(ttl, &["--group", group]),
+            execs: if on_one_host { execs.on_one_host() } else { execs },
             proxies: NAMES.map(proxied).into_iter().collect(),
         };
         field.start_all();
@@ -240,7 +241,7 @@ fn no_command_outlives_its_leadership_under_random_kills() {
         for group in 0..groups {
             let (progress, url, address) = (Arc::clone(&progress), url.clone(), postgres.address());
             scope.spawn(move || {
-                let mut field = Field::start(TTL, &address, &url, &format!("group-{group}"));
+                let mut field = Field::start(TTL, &address, &url, &format!("group-{group}"), group % 2 == 0);
                 let mut random = Random(first * groups + group);
                 let witness = Witness::start();
                 let (mut runs, mut lines, mut overlaps) = (0, 0, 0);

@@ -16,13 +16,21 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use testkit::process::LOCK_DIR;
 
 /// The command under test. It appends a line every 5 ms, and so does a child that has left its process group and its
-/// session. In every second epoch both ignore SIGTERM. `read -t` waits without a process.
+/// session. In every second epoch both ignore SIGTERM, and in every third one both close what they have inherited, as
+/// daemons do. `read -t` waits without a process.
 const COMMAND: &str = r#"
 run=${RUN:-$$} role=${ROLE:-command}
 ((COORDINATOR_EPOCH % 2)) && trap '' TERM
 [[ $role == command ]] && RUN=$run ROLE=child setsid bash "$0" &
+if ((COORDINATOR_EPOCH % 3 == 0)); then
+    for fd in /proc/$$/fd/*; do
+        fd=${fd##*/}
+        ((fd > 2 && fd < 255)) && exec {fd}>&-
+    done
+fi
 exec 9<> <(:)
 while :; do
     echo "$run $role $COORDINATOR_INSTANCE_ID $COORDINATOR_EPOCH $COORDINATOR_FENCE"
@@ -102,6 +110,9 @@ impl Judge {
 pub struct Execs {
     ttl: Duration,
     arguments: Vec<String>,
+    /// Environment variables of the instances.
+    settings: Vec<(&'static str, String)>,
+    on_one_host: bool,
     instances: BTreeMap<String, Child>,
     pub judge: Judge,
     directory: TempDir,
@@ -115,7 +126,20 @@ impl Execs {
         fs::write(directory.path().join("command"), COMMAND).expect("the directory is writable");
         File::create(directory.path().join("record")).expect("the directory is writable");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { ttl, arguments, instances: BTreeMap::new(), judge: Judge::default(), directory }
+        let (settings, instances, judge) = (Vec::new(), BTreeMap::new(), Judge::default());
+        Self { ttl, arguments, settings, on_one_host: false, instances, judge, directory }
+    }
+
+    /// The instances learn at once that another one was killed. Otherwise they start as on separate hosts.
+    #[must_use]
+    pub fn on_one_host(mut self) -> Self {
+        self.on_one_host = true;
+        self
+    }
+
+    /// Adds an environment variable for all instances that are started from now on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.push((name, value.to_owned()));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -137,6 +161,9 @@ impl Execs {
         command.args(&self.arguments).args(more).args(["--", "bash"]).arg(self.path("command"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("RECORD", self.path("record"));
+        let locks = if self.on_one_host { "locks" } else { &format!("locks-{name}") };
+        command.env(LOCK_DIR, self.path(locks));
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(log.expect("a log")).spawn();
         let child =
@@ -190,6 +217,11 @@ impl Execs {
     pub fn step_down(&self) {
         let said = self.command(&["step-down", "--reason", "test"]);
         assert_eq!(said.code, Some(0), "{said:?}\n{}", self.logs());
+    }
+
+    /// The output of `coordinator history`.
+    pub fn history(&self) -> String {
+        self.command(&["history"]).stdout
     }
 
     fn command(&self, arguments: &[&str]) -> Said {

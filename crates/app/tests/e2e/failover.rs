@@ -9,7 +9,7 @@ use std::time::Duration;
 use testkit::process::Signal;
 
 /// A lease whose end no test waits for.
-const LONG_TTL: Duration = Duration::from_secs(40);
+const LONG_TTL: Duration = Duration::from_mins(1);
 /// Possible difference of two readings of a clock, one after the other, if the process is interrupted in
 /// between. Events are converted from one clock to another in this way.
 const CLOCK_READING: Duration = Duration::from_millis(5);
@@ -31,6 +31,7 @@ macro_rules! on_both {
 
 on_both!(
     a_cold_start_elects_one_and_a_killed_leader_is_replaced,
+    a_killed_leader_is_replaced_before_its_lease_ends,
     a_step_down_hands_over_to_another,
     a_terminated_leader_hands_over_and_ends_well,
     a_stopped_leader_has_lost_when_it_wakes,
@@ -49,6 +50,21 @@ fn a_cold_start_elects_one_and_a_killed_leader_is_replaced(group: impl FnOnce(Du
     assert_ne!(next.name, first.name);
     assert!(next.t >= lease_end, "{next:?} led before the lease of {first:?} ended at {lease_end}");
     group.expect_only_leader(&next);
+    group.finish();
+}
+
+/// The kernel of the host reports the end of the process, and the lease is open at once.
+fn a_killed_leader_is_replaced_before_its_lease_ends(group: impl FnOnce(Duration) -> Group) {
+    let mut group = group(LONG_TTL).on_one_host();
+    let first = group.start_three();
+    let lease_end = group.deadline(&first.name);
+    group.process(&first.name).kill();
+    let next = group.wait_lead(first.epoch);
+    assert_ne!(next.name, first.name);
+    assert!(next.t < lease_end, "{next:?} waited for the end of the lease of {first:?} at {lease_end}");
+    group.expect_only_leader(&next);
+    let reason = format!("SELECT reason FROM coordinator_term WHERE epoch = {}", first.epoch);
+    assert_eq!(group.database.text(&reason).as_deref(), Some("process ended"));
     group.finish();
 }
 

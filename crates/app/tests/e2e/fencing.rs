@@ -25,7 +25,7 @@ enum End {
 
 #[test]
 fn of_a_killed_leader_on_the_embedded_store() {
-    superseded(Group::embedded(TTL), End::Killed);
+    superseded(Group::embedded(TTL).on_one_host(), End::Killed);
 }
 
 #[test]

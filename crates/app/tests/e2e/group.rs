@@ -12,7 +12,7 @@ use std::slice::from_ref;
 use std::time::Duration;
 use tempfile::TempDir;
 use testkit::directory::directory;
-use testkit::process::{Coordinator, Launch, Signal};
+use testkit::process::{Coordinator, LOCK_DIR, Launch, Signal};
 
 /// Renewals after which a term counts as stable.
 const RENEWALS: usize = 3;
@@ -57,6 +57,19 @@ impl Group {
     /// Adds an environment variable for all instances and commands that are started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// From now on the instances start as on one host: an instance learns at once that another one was killed. Otherwise
+    /// they start as on separate hosts, and the lease of a killed leader expires. The embedded store's directory of lock
+    /// files is its default.
+    #[must_use]
+    pub fn on_one_host(mut self) -> Self {
+        let locks = match &self.database {
+            Database::Sqlite(_) => self.data_dir().join("coordinator.db-processes"),
+            Database::Postgres(_) => self.directory.path().join("locks"),
+        };
+        self.set(LOCK_DIR, locks.to_str().expect("the directory's name is text"));
+        self
     }
 
     /// A group on the embedded store, in one data directory.

@@ -5,6 +5,7 @@ use crate::TTL;
 use crate::command::coordinator;
 use crate::group::Group;
 use crate::servers::Servers;
+use crate::terminal::has_documented_fields;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -197,7 +198,9 @@ fn the_commands_show_what_a_hook_reads_and_what_arrived_without_a_secret() {
         {
             assert!(tail.stdout.contains(part), "no {part:?} in {tail:?}");
         }
-        let json = group.carry_out(&["hooks", "tail", "--json", "--limit", "1", "--config", config]).json();
+        let tailed = group.carry_out(&["hooks", "tail", "--json", "--limit", "1", "--config", config]);
+        has_documented_fields(&tailed, "hooks tail", 0, |json| json);
+        let json = tailed.json();
         assert_eq!((&json["status"], &json["instance"]), (&json!(403), &json!("b")));
 
         let checked = group.carry_out(&["config", "check", "--config", config]);
@@ -211,6 +214,9 @@ fn the_commands_show_what_a_hook_reads_and_what_arrived_without_a_secret() {
         for part in ["signal_type  EXIT", "{type}", "It would be stored as", "at most 60 s"] {
             assert!(would.stdout.contains(part), "no {part:?} in {would:?}");
         }
+        let call = coordinator(&["hooks", "test", "pm", "--json", "--config", config]);
+        let would_json = call.environment("TEXT_SECRET", SECRET).input(&body).run();
+        has_documented_fields(&would_json, "hooks test", 0, |json| json);
         let would_not = test("pm", r#"{"type":"EXIT","price":"{{close}}"}"#);
         assert_eq!((would_not.code, would_not.stderr.as_str()), (Some(1), ""), "{would_not:?}");
         for part in ["It would be refused", "instrument: the body has no", "{{close}} was not filled"] {

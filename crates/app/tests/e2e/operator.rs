@@ -1,5 +1,5 @@
 //! Plays the operator: twelve faults on real servers. For each, the page alone and the terminal alone name the cause and
-//! the next step, in the words that a person would search for.
+//! the next step, in the words that an operator would search for.
 //!
 //! [`FAULTS`] is the table of expectations, from the runbooks. The words are compared without spaces and case: a page
 //! breaks lines where it likes.
@@ -190,7 +190,7 @@ fn problem_in(why: &str, alert: &str) -> String {
     paragraphs.join("\n\n")
 }
 
-/// The text of HTML as a person reads it.
+/// The text of HTML as an operator reads it.
 fn text_of(html: &str) -> String {
     let mut text = String::new();
     for part in html.split('<') {

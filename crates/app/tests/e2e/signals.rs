@@ -52,7 +52,7 @@ fn without_lookup(group: &Group, name: &str, broker: &HttpBroker) -> Launch {
 }
 
 fn on_both(test: fn(Group)) {
-    test(Group::embedded(TTL));
+    test(Group::embedded(TTL).on_one_host());
     let servers = Servers::start();
     test(servers.group(TTL));
 }

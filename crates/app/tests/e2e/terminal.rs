@@ -85,7 +85,7 @@ fn documented(command: &str) -> BTreeSet<String> {
 
 /// Asserts that the output is one line of JSON with exactly the documented fields.
 #[track_caller]
-fn has_documented_fields(said: &Said, command: &str, code: i32, part: impl Fn(&Value) -> &Value) {
+pub fn has_documented_fields(said: &Said, command: &str, code: i32, part: impl Fn(&Value) -> &Value) {
     assert_eq!(said.code, Some(code), "{command}: {said:?}");
     assert_eq!(said.stdout.lines().count(), 1, "{command}: {said:?}");
     let json = said.json();

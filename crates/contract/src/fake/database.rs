@@ -8,7 +8,7 @@ use crate::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper, Value};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
 use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};
-use domain::ledger::{AuditEntry, HookName, Paused, Signal};
+use domain::ledger::{AuditEntry, FromHook, Paused, Signal};
 use domain::member::{Member, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,9 +53,11 @@ impl Forgotten {
         self.asked.clear();
     }
 
-    /// Takes in a submission. A signal with a timestamp after that time was not executed before.
-    pub(super) fn submitted(&mut self, signal: &Signal) {
-        if self.at_ms.is_some_and(|at| signal.instruction.timestamp_s > at / 1000) {
+    /// Takes in a submission. A signal with a timestamp after that time was not executed before, nor was another alert of
+    /// its window if that is after that time as a whole.
+    pub(super) fn submitted(&mut self, signal: &Signal, window_s: u32) {
+        let first_s = signal.instruction.timestamp_s - i64::from(window_s);
+        if self.at_ms.is_some_and(|at| first_s > at / 1000) {
             self.asked.insert(signal.arrival);
         }
     }
@@ -80,7 +82,7 @@ pub(super) struct Tables {
     pub(super) signals: BTreeMap<GroupId, Vec<Signal>>,
     pub(super) forgotten: BTreeMap<GroupId, Forgotten>,
     /// The hooks of signals that came through one, by group and arrival.
-    pub(super) hooks: BTreeMap<(GroupId, u64), HookName>,
+    pub(super) hooks: BTreeMap<(GroupId, u64), FromHook>,
     pub(super) paused: BTreeMap<GroupId, Paused>,
     pub(super) audit: Vec<(GroupId, AuditEntry)>,
     pub(super) decisions: Vec<(GroupId, Decided)>,
@@ -98,6 +100,7 @@ pub(super) struct Lease {
     pub(super) ttl: Duration,
     pub(super) holder: Option<String>,
     pub(super) resign: Option<String>,
+    pub(super) successor: Option<InstanceId>,
     /// When it was claimed, renewed or released, unix milliseconds.
     pub(super) renewed_ms: i64,
     /// A column that was set to an impossible value.
@@ -220,6 +223,7 @@ impl Tables {
             ttl,
             holder: None,
             resign: None,
+            successor: None,
             renewed_ms,
             corrupt: None,
         });

@@ -51,10 +51,11 @@ impl Tables {
 }
 
 impl FakeStateStore {
-    fn do_request_step_down(&self, token: &Token, reason: &str) -> StepDown {
+    fn do_request_handover(&self, token: &Token, successor: Option<&InstanceId>, reason: &str) -> StepDown {
         let mut tables = self.database.tables();
         let Some(lease) = writable(&mut tables, self, token, None) else { return StepDown::Superseded };
         lease.resign = Some(shortened(reason));
+        lease.successor = successor.cloned();
         self.wake_others(&mut tables);
         StepDown::Requested
     }
@@ -100,8 +101,14 @@ impl FakeStateStore {
 
 #[async_trait]
 impl OperatorRequests for FakeStateStore {
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        self.faults.around(Call::RequestStepDown, || Ok(self.do_request_step_down(token, reason))).await
+    async fn request_handover(
+        &self,
+        token: &Token,
+        successor: Option<&InstanceId>,
+        reason: &str,
+    ) -> Result<StepDown, StoreError> {
+        let request = || Ok(self.do_request_handover(token, successor, reason));
+        self.faults.around(Call::RequestStepDown, request).await
     }
 
     async fn remove_instance(

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{
-    Actor, AuditEntry, FORGOTTEN, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, ORPHANED, Outcome, Paused,
-    Signal, SignalCounts, SignalId, SignalState, StateName, Totals,
+    Actor, AuditEntry, FORGOTTEN, FORGOTTEN_ALERT, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, ORPHANED,
+    Outcome, Paused, Signal, SignalCounts, SignalId, SignalState, StateName, Totals,
 };
 use domain::ports::{
     AUDIT_READ_MAX, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, Resolution, SIGNALS_READ_MAX,
@@ -56,7 +56,7 @@ impl FakeStateStore {
     }
 
     /// Applies `change` to the signals that it selects, each with a line in the audit log; returns their number.
-    fn change(
+    pub(super) fn change(
         &self,
         tables: &mut Tables,
         actor: &Actor,
@@ -220,13 +220,17 @@ impl FakeStateStore {
             !worked_on
         });
         let mut forgotten = tables.forgotten.remove(&self.opening.group).unwrap_or_default();
+        let hooks = tables.hooks.clone();
+        let has_window =
+            |arrival| hooks.get(&(self.opening.group.clone(), arrival)).is_some_and(|hook| hook.window_s > 0);
         let asked = self.change(&mut tables, &self.own(), |signal| {
             let unasked = signal.state == SignalState::Received && forgotten.is_unasked(signal);
             if unasked {
                 signal.state = SignalState::InDoubt;
                 signal.attempt += 1;
                 signal.claimed_ms = Some(signal.received_ms);
-                signal.note = Some(FORGOTTEN.to_owned());
+                let note = if has_window(signal.arrival) { FORGOTTEN_ALERT } else { FORGOTTEN };
+                signal.note = Some(note.to_owned());
             }
             unasked
         });

@@ -110,6 +110,7 @@ impl FakeStateStore {
             ttl: lease.ttl,
             holder: lease.holder.as_deref().map(InstanceId::from_stored),
             resign: lease.resign.as_deref().map(shortened),
+            successor: lease.successor.clone(),
             floor: tables.forgotten.get(&self.opening.group).map_or(Epoch(0), |forgotten| forgotten.floor),
             schema,
         })
@@ -132,6 +133,7 @@ impl FakeStateStore {
             ttl: request.ttl,
             holder: Some(request.holder.as_str().to_owned()),
             resign: None,
+            successor: None,
             renewed_ms: now_ms,
             corrupt: None,
         };
@@ -139,7 +141,7 @@ impl FakeStateStore {
             tables.forgotten.entry(group.clone()).or_default().now(now_ms);
         }
         let terms = tables.terms.entry(group.clone()).or_default();
-        close(terms, now_ms.min(ended_ms), "expired");
+        close(terms, now_ms.min(ended_ms), request.former.reason());
         terms.push(Term {
             timeline,
             epoch: token.epoch,
@@ -420,6 +422,7 @@ mod tests {
             ttl: process.opening.ttl,
             floor: Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the lease is open") };
         database.promote_to(Timeline(2));
@@ -445,6 +448,7 @@ mod tests {
             ttl: a.opening.ttl,
             floor: Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         a.claim(&request).await.unwrap();
         let line = |process: &FakeStateStore| Member {
@@ -460,6 +464,7 @@ mod tests {
             started_ms: 0,
             settings: domain::settings::SharedSettings::default(),
             cannot_lead: None,
+            sync_p95: None,
         };
         assert_eq!(a.heartbeat(&line(&a)).await.unwrap().changes_last_hour, 1);
         tokio::time::advance(MEMBER_AGE_MAX + Duration::from_secs(1)).await;

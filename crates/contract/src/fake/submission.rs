@@ -3,7 +3,7 @@
 use super::database::Tables;
 use super::state_store::FakeStateStore;
 use domain::id::GroupId;
-use domain::ledger::{Actor, HookName, NewSignal, Signal, SignalState};
+use domain::ledger::{Actor, Dated, FromHook, NewSignal, Signal, SignalState};
 use domain::ports::Submit;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ impl FakeStateStore {
 
     fn submit_one(&self, tables: &mut Tables, new: &NewSignal, actor: &Actor) -> Submit {
         let (now_ms, id) = (tables.now_ms(), new.id());
+        self.expire_late_of_window(tables, new, actor);
         let signals = tables.signals.entry(self.opening.group.clone()).or_default();
         let fingerprint = |signal: &&Signal| {
             signal.instruction.timestamp_s == new.instruction.timestamp_s
@@ -22,7 +23,8 @@ impl FakeStateStore {
         };
         let first = signals.iter().find(fingerprint).cloned();
         let is_equal = first.as_ref().is_some_and(|first| first.instruction == new.instruction);
-        if !is_equal && let Some(nearest) = nearest_of_hook(&self.opening.group, signals, &tables.hooks, new)
+        if !is_equal
+            && let Some(nearest) = nearest_of_hook(&self.opening.group, signals, &tables.hooks, new, |_| true)
         {
             self.note_with(tables, actor, "folded", Some(&nearest), Some(new.fold_note()));
             return Submit::Folded(nearest);
@@ -52,12 +54,42 @@ impl FakeStateStore {
         };
         signals.push(signal.clone());
         if let Some(hook) = &new.hook {
-            tables.hooks.insert((self.opening.group.clone(), signal.arrival), hook.name.clone());
+            tables.hooks.insert((self.opening.group.clone(), signal.arrival), hook.clone());
         }
-        tables.forgotten.entry(self.opening.group.clone()).or_default().submitted(&signal);
+        tables.forgotten.entry(self.opening.group.clone()).or_default().submitted(&signal, new.window_s());
         self.note(tables, actor, signal.state.name().as_str(), Some(&signal));
         tables.signal_listeners.wake_all(&self.opening.group);
         Submit::Accepted(signal)
+    }
+
+    /// Expires late signals of the window of an alert, unless it is a repetition.
+    fn expire_late_of_window(&self, tables: &mut Tables, new: &NewSignal, actor: &Actor) {
+        let group = &self.opening.group;
+        let signals = tables.signals.get(group).map_or(&[][..], Vec::as_slice);
+        if signals.iter().any(|signal| signal.instruction == new.instruction) {
+            return;
+        }
+        let now_ms = tables.now_ms();
+        let forgotten = tables.forgotten.get(group).cloned().unwrap_or_default();
+        while let Some(near) = nearest_of_hook(
+            group,
+            &tables.signals.get(group).map_or(&[][..], Vec::as_slice),
+            &tables.hooks,
+            new,
+            |signal| {
+                let late = signal.instruction.expires_ms.is_some_and(|at| at <= now_ms);
+                signal.state == SignalState::Received && late && !forgotten.is_unasked(signal)
+            },
+        ) {
+            self.change(tables, actor, |signal| {
+                let is_it = signal.id == near.id;
+                if is_it {
+                    signal.state = SignalState::Expired;
+                    signal.settled_ms = Some(now_ms);
+                }
+                is_it
+            });
+        }
     }
 }
 
@@ -65,19 +97,47 @@ impl FakeStateStore {
 fn nearest_of_hook(
     group: &GroupId,
     signals: &[Signal],
-    hooks: &BTreeMap<(GroupId, u64), HookName>,
+    hooks: &BTreeMap<(GroupId, u64), FromHook>,
     new: &NewSignal,
+    counts: impl Fn(&Signal) -> bool,
 ) -> Option<Signal> {
     let hook = new.hook.as_ref().filter(|hook| hook.window_s > 0)?;
     let (wanted, apart) = (&new.instruction, |signal: &Signal| {
         signal.instruction.timestamp_s.abs_diff(new.instruction.timestamp_s)
     });
-    let of_window = signals.iter().filter(|signal| {
-        let Signal { instruction: known, arrival, .. } = signal;
-        hooks.get(&(group.clone(), *arrival)) == Some(&hook.name)
-            && (&known.instrument, &known.signal_type, &known.position)
-                == (&wanted.instrument, &wanted.signal_type, &wanted.position)
-            && apart(signal) <= u64::from(hook.window_s)
+    let of_hook: Vec<&Signal> = signals
+        .iter()
+        .filter(|signal| {
+            let of = hooks.get(&(group.clone(), signal.arrival));
+            of.is_some_and(|of| of.name == hook.name) && signal.instruction.instrument == wanted.instrument
+        })
+        .collect();
+    let ended = |near: &Signal| {
+        let (one, other) = (near.instruction.timestamp_s, wanted.timestamp_s);
+        hook.dated == Dated::BySender
+            && of_hook.iter().any(|between| {
+                let at = between.instruction.timestamp_s;
+                between.instruction.signal_type != wanted.signal_type
+                    && at > one.min(other)
+                    && at < one.max(other)
+            })
+    };
+    let never_sent = |signal: &Signal| match signal.state {
+        SignalState::Expired => true,
+        SignalState::Rejected => signal.attempt == 0,
+        SignalState::Received
+        | SignalState::Claimed(_)
+        | SignalState::Sent(_)
+        | SignalState::Done
+        | SignalState::InDoubt => false,
+    };
+    let of_window = of_hook.iter().copied().filter(|signal| {
+        let known = &signal.instruction;
+        (&known.signal_type, &known.position) == (&wanted.signal_type, &wanted.position)
+            && apart(signal) <= u64::from(new.window_s())
+            && !never_sent(signal)
+            && !ended(signal)
+            && counts(signal)
     });
     of_window.min_by_key(|signal| (apart(signal), signal.arrival)).cloned()
 }

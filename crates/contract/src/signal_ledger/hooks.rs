@@ -1,8 +1,14 @@
 //! Alerts that come through a hook: those within its window are one signal, and none is lost.
 
-use super::{Process, accepted, claim_one, client, offer, record, signal_about};
+use super::{
+    Process, accepted, claim, claim_one, client, ids, lead_after_forgetting, offer, record, signal_about,
+    signal_id,
+};
 use crate::{Case, Scene, StateStores, cases};
-use domain::ledger::{AuditEntry, FromHook, HookName, Label, NewSignal, Outcome, Signal, SignalCounts};
+use domain::ledger::{
+    AuditEntry, Dated, FORGOTTEN, FORGOTTEN_ALERT, FromHook, HookName, Label, NewSignal, Outcome, Signal,
+    SignalCounts, SignalState, WINDOW_S_MAX,
+};
 use domain::ports::{SignalClaim, SignalLedger, Submit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +32,13 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         many_alerts_at_once_are_folded_into_each_other,
         a_folded_alert_is_in_the_audit,
         a_signal_that_was_submitted_without_a_hook_folds_nothing,
+        an_alert_is_not_folded_into_a_signal_that_was_never_sent,
+        an_alert_is_folded_into_a_signal_that_was_rejected_or_may_have_been_sent,
+        a_signal_of_another_type_between_two_alerts_ends_the_window,
+        nothing_ends_the_window_of_alerts_that_are_dated_by_their_arrival,
+        an_alert_whose_id_belongs_to_another_signal_is_a_conflict_also_within_the_window,
+        a_window_is_never_longer_than_an_hour,
+        an_alert_whose_window_reaches_back_to_before_the_store_forgot_is_in_doubt,
     )
 }
 
@@ -38,7 +51,11 @@ fn alert_of(hook: &str, at: i64) -> NewSignal {
     let mut alert = NewSignal { id: None, ..signal_about("s", "NIFTY") };
     alert.instruction.timestamp_s += at;
     alert.instruction.payload = format!(r#"{{"at": {at}}}"#);
-    alert.hook = Some(FromHook { name: HookName::parse(hook).expect("a name"), window_s: WINDOW_S });
+    alert.hook = Some(FromHook {
+        name: HookName::parse(hook).expect("a name"),
+        window_s: WINDOW_S,
+        dated: Dated::BySender,
+    });
     alert
 }
 
@@ -243,4 +260,153 @@ async fn a_signal_that_was_submitted_without_a_hook_folds_nothing(scene: Scene) 
         Submit::Repeated(plain),
         "an equal instruction is one signal"
     );
+}
+
+/// An alert `at` seconds after the first, which is late by the store's clock before it arrives.
+fn late_alert(at: i64) -> NewSignal {
+    let mut late = alert(at);
+    late.instruction.expires_ms = Some(1);
+    late
+}
+
+async fn an_alert_is_not_folded_into_a_signal_that_was_never_sent(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    let late = accepted(&*process.ledger, &late_alert(0)).await;
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "it expires");
+    let again = accepted(&*process.ledger, &late_alert(1)).await;
+    // No leader expires it. It must not take in an alert all the same.
+    let third = accepted(&*process.ledger, &alert(2)).await;
+    let expired = process.ledger.find(&again.id).await.expect("find").expect("it is there");
+    assert_eq!((expired.state, expired.settled_ms.is_some()), (SignalState::Expired, true));
+    assert_eq!(lines(&*process.ledger, &again).await[0].what, "expired");
+    let claimed = claim(&*process.ledger, &token).await;
+    assert_eq!(claimed.id, third.id);
+    record(&*process.ledger, &token, &claimed, Outcome::Done).await;
+    for id in [&late.id, &again.id] {
+        let acknowledged = process.ledger.acknowledge(id, &client(), "seen").await;
+        assert_eq!(acknowledged, Ok(domain::ports::Recorded::Recorded));
+    }
+    assert_eq!(folded(&*process.ledger, &alert(3)).await.id, third.id);
+    // Only the acknowledged ones are within this window.
+    accepted(&*process.ledger, &alert(1 - i64::from(WINDOW_S))).await;
+}
+
+async fn an_alert_is_folded_into_a_signal_that_was_rejected_or_may_have_been_sent(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    for (at, outcome) in [(0, Outcome::Rejected), (1_000, Outcome::Done), (2_000, Outcome::InDoubt)] {
+        let mut first = alert(at);
+        first.instruction.instrument = Label::parse(&format!("i-{at}")).expect("a label");
+        let mut again = first.clone();
+        again.instruction.timestamp_s += 1;
+        accepted(&*process.ledger, &first).await;
+        let claimed = claim(&*process.ledger, &token).await;
+        assert_eq!(folded(&*process.ledger, &again).await.id, claimed.id, "claimed");
+        record(&*process.ledger, &token, &claimed, outcome).await;
+        assert_eq!(folded(&*process.ledger, &again).await.id, claimed.id, "{outcome:?}");
+    }
+}
+
+/// An alert of another type of the same instrument.
+fn exit(at: i64, position: &str) -> NewSignal {
+    let mut exit = alert(at);
+    exit.instruction.signal_type = Label::parse("EXIT").expect("a label");
+    exit.instruction.position = Label::parse(position).expect("a label");
+    exit
+}
+
+async fn a_signal_of_another_type_between_two_alerts_ends_the_window(scene: Scene) {
+    let process = scene.process("a").await;
+    let first = accepted(&*process.ledger, &alert(0)).await;
+    accepted(&*process.ledger, &exit(2, "ALL")).await;
+    let second = accepted(&*process.ledger, &alert(5)).await;
+    assert_eq!(folded(&*process.ledger, &alert(1)).await, first, "before the exit");
+    assert_eq!(
+        folded(&*process.ledger, &alert(2)).await,
+        first,
+        "at its time: two are as near, the first counts"
+    );
+    assert_eq!(folded(&*process.ledger, &alert(3)).await, second, "after it");
+    let mut other = exit(7, "ALL");
+    other.instruction.instrument = Label::parse("BANKNIFTY").expect("a label");
+    accepted(&*process.ledger, &other).await;
+    let mut of_hook = alert_of("desk", 7);
+    of_hook.instruction.signal_type = Label::parse("EXIT").expect("a label");
+    accepted(&*process.ledger, &of_hook).await;
+    let mut of_position = alert(7);
+    of_position.instruction.position = Label::parse("Long_2").expect("a label");
+    accepted(&*process.ledger, &of_position).await;
+    assert_eq!(
+        folded(&*process.ledger, &alert(9)).await,
+        second,
+        "neither another instrument, nor another hook, nor the same type of another position ends it"
+    );
+}
+
+/// A sender repeats an alert without an answer after others, and the repetition has a new time of arrival.
+async fn nothing_ends_the_window_of_alerts_that_are_dated_by_their_arrival(scene: Scene) {
+    let process = scene.process("a").await;
+    let arrived = |mut alert: NewSignal| {
+        alert.hook.as_mut().expect("it has a hook").dated = Dated::ByArrival;
+        alert
+    };
+    let first = accepted(&*process.ledger, &arrived(alert(0))).await;
+    accepted(&*process.ledger, &arrived(exit(2, "ALL"))).await;
+    assert_eq!(folded(&*process.ledger, &arrived(alert(5))).await, first);
+}
+
+async fn an_alert_whose_id_belongs_to_another_signal_is_a_conflict_also_within_the_window(scene: Scene) {
+    let process = scene.process("a").await;
+    let of = |id: &str, at: i64| NewSignal { id: Some(signal_id(id)), ..alert(at) };
+    let first = accepted(&*process.ledger, &of("u-1", 0)).await;
+    let second = accepted(&*process.ledger, &of("u-2", 1_000)).await;
+    assert_eq!(
+        offer(&*process.ledger, &of("u-2", 0)).await,
+        Submit::Conflict(second),
+        "the first under its id"
+    );
+    assert_eq!(lines(&*process.ledger, &first).await.len(), 1, "no line says that it was folded");
+}
+
+async fn a_window_is_never_longer_than_an_hour(scene: Scene) {
+    let process = scene.process("a").await;
+    let wide = |at: i64| {
+        let mut alert = alert(at);
+        alert.hook.as_mut().expect("it has a hook").window_s = 10 * WINDOW_S_MAX;
+        alert
+    };
+    let first = accepted(&*process.ledger, &wide(0)).await;
+    assert_eq!(folded(&*process.ledger, &wide(i64::from(WINDOW_S_MAX))).await, first);
+    accepted(&*process.ledger, &wide(i64::from(WINDOW_S_MAX) + 1)).await;
+}
+
+/// The executed alert is forgotten. Its repetition has another timestamp, and so another fingerprint.
+async fn an_alert_whose_window_reaches_back_to_before_the_store_forgot_is_in_doubt(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = lead_after_forgetting(&process).await;
+    let forgot_ms = process.state.lease().await.expect("the lease").forgot_ms.expect("it has forgotten");
+    let of = |instrument: &str, from_s: i64| {
+        let mut new = alert(0);
+        new.instruction.instrument = Label::parse(instrument).expect("a label");
+        new.instruction.timestamp_s = forgot_ms / 1_000 + from_s;
+        new
+    };
+    let window_s = i64::from(WINDOW_S);
+    let mut unwindowed = of("no window", 1);
+    unwindowed.hook.as_mut().expect("it has a hook").window_s = 0;
+    let mut old = of("old, no window", 0);
+    old.hook.as_mut().expect("it has a hook").window_s = 0;
+    let near = accepted(&*process.ledger, &of("near", window_s)).await;
+    let old = accepted(&*process.ledger, &old).await;
+    let far = accepted(&*process.ledger, &of("far", window_s + 1)).await;
+    let unwindowed = accepted(&*process.ledger, &unwindowed).await;
+    assert_eq!(claim(&*process.ledger, &token).await.id, far.id);
+    assert_eq!(claim(&*process.ledger, &token).await.id, unwindowed.id);
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+    let in_doubt = process.ledger.take_over(&token, domain::ports::InFlight::All).await.expect("take over");
+    let in_doubt = in_doubt.expect("the token holds the lease");
+    assert_eq!(ids(&in_doubt), [near.id.as_str(), old.id.as_str()]);
+    let notes: Vec<_> = in_doubt.iter().map(|signal| signal.note.as_deref()).collect();
+    assert_eq!(notes, [Some(FORGOTTEN_ALERT), Some(FORGOTTEN)], "only the second can be looked up");
 }

@@ -1,10 +1,12 @@
 //! Signals in doubt: a signal that a former leader claimed without an outcome is never sent without a lookup.
 
-use super::{accepted, claim, claim_one, ids, record, signal_about, submit, take_over};
+use super::{
+    accepted, claim, claim_one, ids, lead_after_forgetting, record, signal_about, submit, take_over,
+};
 use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
 use domain::lease::{Seq, Token};
 use domain::ledger::{FORGOTTEN, ORPHANED, Outcome, Signal, SignalCounts, SignalState};
-use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, Release, Renewal, SignalClaim};
+use domain::ports::{InFlight, Recorded, Release, Renewal, SignalClaim};
 use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
@@ -154,15 +156,6 @@ async fn a_signal_stays_in_doubt_after_the_leader_that_marked_it(scene: Scene) {
     take_over(&b, &second).await;
     let third = a.lead().await;
     assert_eq!(ids(&take_over(&a, &third).await), ["s-1"]);
-}
-
-/// `process` leads, and knows that the store has forgotten.
-async fn lead_after_forgetting(process: &Process) -> Token {
-    let request = ClaimRequest { forgotten: true, ..process.request(&process.read_lease().await) };
-    match process.state.claim(&request).await {
-        Ok(Claim::Granted(token)) => token,
-        other => panic!("the lease is unchanged: {other:?}"),
-    }
 }
 
 async fn a_signal_that_the_store_may_have_forgotten_is_in_doubt_before_it_is_sent(scene: Scene) {

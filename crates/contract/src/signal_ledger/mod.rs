@@ -12,7 +12,7 @@ mod turn;
 use super::{Case, Process, StateStores};
 use domain::lease::Token;
 use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Outcome, Signal, SignalId};
-use domain::ports::{InFlight, Recorded, Report, SignalClaim, SignalLedger, Submit};
+use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, Report, SignalClaim, SignalLedger, Submit};
 
 /// Every case of the port.
 pub fn suite<A: StateStores>() -> Vec<Case<A>> {
@@ -110,6 +110,15 @@ async fn record(ledger: &dyn SignalLedger, token: &Token, of: &Signal, outcome: 
     let answers = ledger.record(token, &[report(of, outcome)]).await.expect("the store answers")?;
     let [answer] = <[Recorded; 1]>::try_from(answers).expect("one answer for one report");
     Some(answer)
+}
+
+/// `process` leads, and knows that the store has forgotten.
+async fn lead_after_forgetting(process: &Process) -> Token {
+    let request = ClaimRequest { forgotten: true, ..process.request(&process.read_lease().await) };
+    match process.state.claim(&request).await {
+        Ok(Claim::Granted(token)) => token,
+        other => panic!("the lease is unchanged: {other:?}"),
+    }
 }
 
 /// Takes over while no signal is in progress.

@@ -4,7 +4,7 @@ use super::members::until_older;
 use crate::{Case, Opening, Process, Scene, StateStores, cases};
 use domain::lease::{Epoch, Seq, TTL_MIN, Token};
 use domain::member::Term;
-use domain::ports::Release;
+use domain::ports::{Claim, ClaimRequest, FormerTerm, Release};
 use std::time::Duration;
 
 /// How much later than the end of the lease a late release is: more than rounding explains.
@@ -14,6 +14,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
         a_claim_opens_a_term,
         a_claim_closes_the_expired_term_before,
+        a_claim_after_the_end_of_a_process_says_so,
         a_term_that_expired_ends_with_its_lease,
         a_release_closes_the_term_with_its_reason,
         a_release_after_the_lease_has_ended_moves_no_end,
@@ -50,6 +51,16 @@ async fn a_claim_closes_the_expired_term_before(scene: Scene) {
     let ended = terms[1].to_ms.expect("the former term has ended");
     assert!(terms[1].from_ms <= ended && ended <= terms[0].from_ms, "{terms:?}");
     assert_eq!((terms[0].to_ms, &terms[0].reason), (None, &None));
+}
+
+async fn a_claim_after_the_end_of_a_process_says_so(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    a.lead().await;
+    let request = ClaimRequest { former: FormerTerm::ProcessEnded, ..b.request(&b.read_lease().await) };
+    assert!(matches!(b.state.claim(&request).await, Ok(Claim::Granted(_))));
+    b.lead().await;
+    let reasons: Vec<_> = terms(&b).await.into_iter().map(|term| term.reason).collect();
+    assert_eq!(reasons, [None, Some("expired".to_owned()), Some("process ended".to_owned())]);
 }
 
 /// The group had no leader from then to the next claim, and the history shows it.

@@ -1,6 +1,7 @@
 //! The lease: claim, renew, release, and the request to hand over.
 
 use crate::{Case, Process, Scene, StateStores, TTL, cases};
+use domain::id::InstanceId;
 use domain::lease::{Epoch, Seq, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Release, Renewal, StepDown};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_step_down_is_read_by_the_holder_and_removed_by_the_next_claim,
         a_step_down_needs_the_holders_token,
         a_step_down_keeps_256_characters,
+        a_handover_names_its_successor_until_the_next_claim,
+        a_later_request_replaces_the_successor,
     )
 }
 
@@ -300,4 +303,42 @@ async fn a_step_down_keeps_256_characters(scene: Scene) {
     let long = "ü".repeat(300);
     assert_eq!(process.state.request_step_down(&token, &long).await, Ok(StepDown::Requested));
     assert_eq!(process.read_lease().await.resign, Some("ü".repeat(256)));
+}
+
+/// The instances that find the lease released leave it to the successor.
+async fn a_handover_names_its_successor_until_the_next_claim(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let token = a.lead().await;
+    assert_eq!(b.read_lease().await.successor, None);
+    let successor = InstanceId::parse("desk-2.lan").expect("an id");
+    let version = b.read_lease().await.version;
+    let requested = b.state.request_handover(&token, Some(&successor), "planned").await;
+    assert_eq!(requested, Ok(StepDown::Requested));
+    let lease = b.read_lease().await;
+    assert_eq!(
+        (lease.successor.as_ref(), lease.resign.as_deref(), lease.version),
+        (Some(&successor), Some("planned"), version),
+        "it is not the holder's write"
+    );
+    a.state.renew(&token, Seq(1), token.timeline).await.expect("a renewal");
+    assert_eq!(b.read_lease().await.successor.as_ref(), Some(&successor));
+    assert_eq!(a.state.release(&token, Seq(2), "planned").await, Ok(Release::Released));
+    let lease = b.read_lease().await;
+    assert_eq!((lease.released, lease.successor.as_ref()), (true, Some(&successor)));
+    let late = b.state.request_handover(&token, None, "late").await;
+    assert_eq!(late, Ok(StepDown::Superseded), "the lease is released");
+    assert_eq!(b.read_lease().await.successor.as_ref(), Some(&successor));
+    b.lead().await;
+    assert_eq!(a.read_lease().await.successor, None, "it was for the former term");
+}
+
+async fn a_later_request_replaces_the_successor(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    for name in [Some("b"), Some("c"), None] {
+        let successor = name.map(|name| InstanceId::parse(name).expect("an id"));
+        let requested = process.state.request_handover(&token, successor.as_ref(), "planned").await;
+        assert_eq!(requested, Ok(StepDown::Requested));
+        assert_eq!(process.read_lease().await.successor, successor);
+    }
 }

@@ -35,6 +35,7 @@ pub(super) fn line(process: &Process) -> Member {
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     }
 }
 
@@ -87,6 +88,7 @@ async fn a_heartbeat_replaces_the_line(scene: Scene) {
             .with("leader_ttl", "10s")
             .with_hash_of("signals.handler", Some("http://127.0.0.1:1/orders")),
         cannot_lead: Some("the disk is full".to_owned()),
+        sync_p95: Some(Duration::from_micros(12_345)),
         ..line(&process)
     };
     heartbeat(&process, &changed).await;

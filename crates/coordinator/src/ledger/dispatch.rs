@@ -16,7 +16,7 @@ use crate::crash_point::{CrashPoint, at};
 use crate::error::Ended;
 use crate::leader::Leader;
 use domain::lease::Token;
-use domain::ledger::{FORGOTTEN, Outcome, Signal, SignalId, StateName};
+use domain::ledger::{Outcome, Signal, SignalId, StateName};
 use domain::metrics::{Fact, SignalFact};
 use domain::ports::{
     Answer, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler, StoreError,
@@ -265,7 +265,7 @@ impl<'a> Round<'a> {
                     if self.knows(&signal) {
                         continue;
                     }
-                    let forgotten = signal.note.as_deref() == Some(FORGOTTEN);
+                    let forgotten = signal.may_be_forgotten();
                     if ours && self.handler.is_some() && !forgotten && !self.ledger.has_touched(&signal) {
                         // No other token has claimed anything since the first take-over, and this attempt is not among
                         // those that were claimed under this token and answered.
@@ -411,6 +411,11 @@ impl<'a> Round<'a> {
                         signal,
                         Answer::unknown("leadership ended before it was looked up"),
                     );
+                }
+                if !signal.can_be_looked_up() {
+                    let why =
+                        "a lookup cannot find an earlier alert of its window, so the operator must decide";
+                    return Finished::LookedUp(signal, Answer::unknown(why));
                 }
                 let call = answered(&signal, time_max, handler.lookup(&signal, &token));
                 let answer = at(CrashPoint::LookUp, call).await;

@@ -28,8 +28,10 @@ use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
-use domain::lease::{Epoch, Token};
-use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId, StateName, Totals};
+use domain::lease::Token;
+use domain::ledger::{
+    Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId, StateName, Totals, WINDOW_S_MAX,
+};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::overview::SIGNALS_KEPT;
 use domain::ports::{
@@ -55,6 +57,8 @@ pub const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
 /// from the database's by as much.
 const CLOCK_SLACK: Duration = Duration::from_hours(24);
 const _: () = assert!(RETENTION_MIN.as_secs() > 2 * CLOCK_SLACK.as_secs());
+// A repetition of an alert that was folded into a forgotten signal is refused too.
+const _: () = assert!(CLOCK_SLACK.as_secs() > WINDOW_S_MAX as u64);
 /// Longest time between two reads of the totals.
 const TOTALS_EVERY: Duration = Duration::from_secs(5);
 /// Shortest time between two reads of the totals.
@@ -114,8 +118,8 @@ impl LedgerSettings {
 /// Signals that a service has claimed to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
-    /// Under which epoch.
-    pub epoch: Epoch,
+    /// The leadership under which they are claimed.
+    pub token: Token,
     /// What there was.
     pub claim: SignalClaim,
 }
@@ -211,7 +215,8 @@ impl Ledger {
                 self.record(SignalFact::Received);
                 self.stirred.notify_one();
             }
-            Submit::Repeated(_) | Submit::Folded(_) => self.record(SignalFact::DuplicatePrevented),
+            Submit::Repeated(_) => self.record(SignalFact::DuplicatePrevented),
+            Submit::Folded(into) => self.folded(signal, into),
             Submit::Conflict(_) => {}
         }
         Ok(answer)
@@ -258,7 +263,7 @@ impl Ledger {
                         self.record(SignalFact::Sent { waited: waited(signal) });
                     }
                     self.stirred.notify_one();
-                    return Ok(Pulled { epoch: token.epoch, claim: SignalClaim::Claimed(signals) });
+                    return Ok(Pulled { token, claim: SignalClaim::Claimed(signals) });
                 }
                 SignalClaim::Fenced => {
                     self.record(SignalFact::FencedWrite);
@@ -269,7 +274,7 @@ impl Ledger {
                     // A hint may be for another instance, and may be lost: claim again either way.
                     let _: Result<(), _> = timeout_at(again, self.store.submitted()).await;
                     if Instant::now() >= until {
-                        return Ok(Pulled { epoch: token.epoch, claim });
+                        return Ok(Pulled { token, claim });
                     }
                 }
             }
@@ -347,9 +352,31 @@ impl Ledger {
         self.touched().get(&signal.id).is_some_and(|latest| signal.attempt <= *latest)
     }
 
+    /// Folding is the only decision that drops an alert that was not certainly sent before, so each one is logged.
+    fn folded(&self, alert: &NewSignal, into: &Signal) {
+        self.record(SignalFact::Folded);
+        let hook = alert.hook.as_ref().map_or("", |hook| hook.name.as_str());
+        let (at_s, into_s) = (alert.instruction.timestamp_s, into.instruction.timestamp_s);
+        let state = into.state.name();
+        if alert.instruction.payload == into.instruction.payload {
+            tracing::info!(
+                "hook {hook}: an alert with the timestamp {at_s} was folded into the signal {} ({state}) with the timestamp \
+                 {into_s}",
+                into.id
+            );
+        } else {
+            tracing::warn!(
+                "hook {hook}: an alert with the timestamp {at_s} and another payload was folded into the signal {} ({state}) \
+                 with the timestamp {into_s}; if it was a real alert, duplicate_window is too long",
+                into.id
+            );
+        }
+    }
+
     /// A former leader may have sent it, or the store may have forgotten that.
     fn found_in_doubt(&self, signal: &Signal) {
-        let why = signal.note.as_deref().filter(|note| *note == FORGOTTEN).unwrap_or("its leader is gone");
+        let forgotten = signal.note.as_deref().filter(|_| signal.may_be_forgotten());
+        let why = forgotten.unwrap_or("its leader is gone");
         tracing::error!("signal {} is in doubt: {why}", signal.id);
         self.settled(Outcome::InDoubt);
         self.touch(&signal.id, signal.attempt);

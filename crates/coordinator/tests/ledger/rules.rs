@@ -7,8 +7,8 @@ use contract::signal_ledger::client;
 use contract::signal_ledger::signal;
 use coordinator::{Coordinator, NotNow};
 use domain::lease::Timeline;
-use domain::ledger::{Outcome, SignalState};
-use domain::ports::{Recorded, Report, Switch};
+use domain::ledger::{Dated, FromHook, HookName, Outcome, SignalState};
+use domain::ports::{Recorded, Report, Resolution, Switch};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -168,6 +168,68 @@ async fn what_the_handler_had_is_looked_up_and_not_sent_again() {
     assert_eq!(leader.find("s-1").await.attempt, 1, "it was looked up");
     leader.is("s-2", SignalState::Done).await;
     assert_eq!(broker.orders(), ["s-2"], "the order of s-1 was the handler's own affair");
+}
+
+/// Rule: a lookup cannot find the alert of which a later one is the repetition, so it cannot show that nothing was executed.
+#[tokio::test]
+async fn an_alert_of_a_window_from_before_the_store_forgot_waits_for_the_operator() {
+    let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
+    broker.knows(Outcome::Received);
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    leader.leads().await;
+    database.promote_to(Timeline(2));
+    until("the leader finds it", async || leader.snapshot().store_forgot_ms.is_some()).await;
+    let mut alert = signal("alert");
+    let name = HookName::parse("tv").expect("a name");
+    alert.hook = Some(FromHook { name, window_s: 60, dated: Dated::ByArrival });
+    leader.ledger.submit(&alert, &client()).await.expect("submit");
+    leader.submit("plain", "GOLD").await;
+    leader.is("plain", SignalState::Done).await;
+    leader.is("alert", SignalState::InDoubt).await;
+    let looked_up = broker.looked_up.lock().expect("no panic").clone();
+    assert!(!looked_up.is_empty() && !looked_up.iter().any(|id| id.contains("alert")), "{looked_up:?}");
+    assert_eq!(broker.orders(), ["plain"]);
+    let again = Resolution {
+        id: signal("alert").id(),
+        attempt: 1,
+        outcome: Outcome::Received,
+        actor: client(),
+        reason: "no order at the broker".to_owned(),
+    };
+    assert_eq!(leader.ledger.store().resolve(&again).await, Ok(Recorded::Recorded));
+    leader.is("alert", SignalState::Done).await;
+}
+
+/// Folding is the one decision that may drop a real alert.
+#[tokio::test]
+async fn a_folded_alert_is_counted_and_logged_and_warned_of_if_its_payload_differs() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&lines);
+    let _subscribed =
+        log::subscribe("coordinator::ledger", move |message| noted.lock().expect("no panic").push(message));
+    let database = FakeDatabase::new();
+    let instance = Instance::start(&database, "leader", None);
+    instance.leads().await;
+    let alert = |id: &str, after_s: i64, payload: &str| {
+        let mut alert = signal("alert");
+        alert.id = Some(signal(id).id());
+        alert.instruction.timestamp_s += after_s;
+        alert.instruction.payload = payload.to_owned();
+        let name = HookName::parse("tv").expect("a name");
+        alert.hook = Some(FromHook { name, window_s: 60, dated: Dated::ByArrival });
+        alert
+    };
+    for new in [alert("a", 0, "{}"), alert("b", 1, "{}"), alert("c", 2, r#"{"price":1}"#)] {
+        instance.ledger.submit(&new, &client()).await.expect("submit");
+    }
+    let counters = instance.snapshot().counters;
+    assert_eq!((counters.signals_folded, counters.duplicates_prevented), (2, 0));
+    let lines = lines.lock().expect("no panic").clone();
+    let folded: Vec<&String> =
+        lines.iter().filter(|line| line.contains("was folded into the signal a")).collect();
+    assert_eq!(folded.len(), 2, "{lines:?}");
+    assert!(folded[0].starts_with("hook tv: ") && !folded[0].contains("another payload"), "{lines:?}");
+    assert!(folded[1].contains("another payload") && folded[1].contains("duplicate_window"), "{lines:?}");
 }
 
 /// A handler that refuses one signal again and again delays neither a new signal of another instrument nor is it

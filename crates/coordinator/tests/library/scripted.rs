@@ -91,8 +91,13 @@ impl MemberStore for Scripted {
 
 #[async_trait]
 impl OperatorRequests for Scripted {
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        self.real.request_step_down(token, reason).await
+    async fn request_handover(
+        &self,
+        token: &Token,
+        successor: Option<&InstanceId>,
+        reason: &str,
+    ) -> Result<StepDown, StoreError> {
+        self.real.request_handover(token, successor, reason).await
     }
     async fn remove_instance(
         &self,

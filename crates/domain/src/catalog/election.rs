@@ -43,7 +43,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_recovery_acknowledged_timestamp_seconds",
         "s",
-        "When an operator last acknowledged failed recoveries, in unix time.",
+        "Unix time of the last acknowledgement of failed recoveries by an operator, in seconds.",
         Kind::Gauge(|s| Some(unit::seconds(s.recovery_acknowledged()?.at_ms))),
     )
     .only("once acknowledged"),

@@ -106,6 +106,12 @@ pub(super) const METRICS: &[Metric] = &[
         Kind::Counter(|s| s.counters.duplicates_prevented),
     ),
     metric(
+        "coordinator_signals_folded_total",
+        "1",
+        "Alerts of hooks that were folded into an earlier signal within duplicate_window, and not executed themselves.",
+        Kind::Counter(|s| s.counters.signals_folded),
+    ),
+    metric(
         "coordinator_signals_claimed_total",
         "1",
         "Signals that this process claimed.",

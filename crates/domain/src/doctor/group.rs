@@ -112,6 +112,7 @@ mod tests {
             started_ms,
             settings: SharedSettings::default().with("leader_ttl", ttl),
             cannot_lead: None,
+            sync_p95: None,
         };
         MemberSeen { member, heartbeat_age: Duration::from_secs(age_s) }
     }

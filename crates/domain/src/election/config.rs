@@ -52,6 +52,12 @@ pub struct Epochs {
     pub asked: Epoch,
 }
 
+impl Default for Epochs {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl Epochs {
     /// The epochs of an instance that has never read the lease.
     pub const NONE: Self = Self { seen: Epoch(0), claim: ClaimId::NIL, seq: Seq(0), asked: Epoch(0) };
@@ -150,6 +156,11 @@ impl Config {
     /// The id of this instance.
     pub fn id(&self) -> &InstanceId {
         &self.id
+    }
+
+    /// The nonce of this start of the process.
+    pub fn nonce(&self) -> Nonce {
+        self.nonce
     }
 
     /// LEADER_TTL.

@@ -79,6 +79,10 @@ impl Elector {
             }
             Event::LeaseHint => self.lease.hinted(),
             Event::Remembered(epochs) => self.lease.learn(epochs),
+            Event::ProcessEnded(nonce) => {
+                let (lease, _, cx) = self.lanes();
+                lease.process_ended(now, nonce, cx.config);
+            }
             // A follower has no use for the ticket before the lease is open, and then it requests it anyway. A
             // request now would only delay that one.
             Event::TicketHint if self.role == Role::Follower => {}

@@ -2,6 +2,7 @@
 
 use super::command::CallId;
 use super::config::Epochs;
+use crate::id::Nonce;
 use crate::lease::Observation;
 use crate::ports::{Acquire, Claim, Noted, Release, Renewal, StoreError, Ticket, TicketRenewal};
 use crate::recovery::RecoveryCode;
@@ -31,6 +32,9 @@ pub enum Event {
     /// The instance's memory contains these epochs. Another instance with the same memory may have stored some of them
     /// (M22).
     Remembered(Epochs),
+    /// The kernel has reported that the process with this nonce has ended, and with it every process that may act under
+    /// the nonce (M24). A closed connection, a missed heartbeat and a stopped process are no such report.
+    ProcessEnded(Nonce),
     /// An instance may have released the ticket, or the leader store is reachable again.
     TicketHint,
     /// Crash recovery of a new leader ended.

@@ -9,7 +9,7 @@ use super::hints::{Cause, Hints};
 use super::lane::{Attempt, Context, Due, LeaseNews, LeaseWork};
 use super::reading::Reading;
 use super::role::{Candidacy, Leadership, Role};
-use crate::id::ClaimId;
+use crate::id::{ClaimId, Nonce};
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token};
 use crate::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StoreError};
 use crate::time::Time;
@@ -17,10 +17,10 @@ use alloc::string::String;
 use core::ops::Range;
 
 /// State of the lease lane: what is known of the lease, and the call in progress.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct LeaseLane {
     seen: Option<Reading>,
-    /// The last read is older than the term that has just ended: read the lease before contending again.
+    /// The last read is older than the end of this instance's term, or of the holder's process: read before contending.
     outdated: bool,
     /// This instance knows that the lease has changed or may have changed: read it as soon as the lane is free.
     read: bool,
@@ -51,30 +51,14 @@ pub(super) struct LeaseLane {
     epochs: Epochs,
     /// The epochs that the instance's memory has shown during the call in progress, whose answer may be older.
     learned: Epochs,
+    /// The last process that is known to have ended (M24).
+    ended: Option<Nonce>,
 }
 
 impl LeaseLane {
     /// The lane of an instance that remembers these epochs and has not read the lease.
     pub(super) fn new(epochs: Epochs) -> Self {
-        Self {
-            seen: None,
-            outdated: false,
-            read: false,
-            hints: Hints::default(),
-            call: None,
-            renew_at: Time::ZERO,
-            poll_at: Time::ZERO,
-            write_failed: false,
-            answered: None,
-            own: None,
-            term: None,
-            release: None,
-            unreleased: None,
-            behind: None,
-            noted: None,
-            epochs,
-            learned: Epochs::NONE,
-        }
+        Self { epochs, ..Self::default() }
     }
 
     /// The lease as last read.
@@ -127,13 +111,23 @@ impl LeaseLane {
         self.read |= Epochs { asked: known.asked, ..self.epochs } != known;
     }
 
+    /// Takes in that a process has ended. If it holds the lease, the lease is read again before it is claimed: the process
+    /// may have written it since the last read, and a claim that loses would cost more time than the read.
+    pub(super) fn process_ended(&mut self, now: Time, nonce: Nonce, config: &Config) {
+        let was_open = self.is_open(now, config);
+        self.ended = Some(nonce).filter(|nonce| *nonce != config.nonce);
+        let opens = !was_open && self.is_open(now, config) && self.term.is_none();
+        self.read |= opens;
+        self.outdated |= opens;
+    }
+
     /// True if another instance may claim the lease at `now`, according to the last read.
     pub(super) fn is_open(&self, now: Time, config: &Config) -> bool {
         self.opens(config).is_some_and(|at| now >= at)
     }
 
     fn opens(&self, config: &Config) -> Option<Time> {
-        self.seen.as_ref().filter(|_| !self.outdated).map(|seen| seen.opens(config))
+        self.seen.as_ref().filter(|_| !self.outdated).map(|seen| seen.opens(self.ended, config))
     }
 
     /// The period in which this instance may contend for the lease: the lease is open, the schema matches, no
@@ -241,8 +235,9 @@ impl LeaseLane {
     }
 
     fn claim(&mut self, now: Time, candidacy: &Candidacy, config: &Config) -> Option<ClaimRequest> {
-        let lease = self.seen()?;
-        let (observed, reported) = (lease.version, lease.floor);
+        let seen = self.seen.as_ref()?;
+        let (observed, reported) = (seen.lease.version, seen.lease.floor);
+        let former = seen.former_term(self.ended);
         let other_timeline = observed.token.timeline != observed.current && observed.token.epoch > Epoch(0);
         let request = ClaimRequest {
             observed,
@@ -251,6 +246,7 @@ impl LeaseLane {
             ttl: config.ttl,
             floor: self.epochs.floor().max(reported),
             forgotten: other_timeline || self.epochs.are_beyond(observed.token, observed.seq),
+            former,
         };
         self.own = Some(Own { claim: candidacy.claim, sent: now, abandoned: false });
         self.unreleased = None;
@@ -258,7 +254,7 @@ impl LeaseLane {
         Some(request)
     }
 
-    /// True if this instance has led since it last read the lease.
+    /// True if this instance has led since it last read the lease, or if the holder's process has ended since.
     pub(super) fn is_outdated(&self) -> bool {
         self.outdated
     }

@@ -33,6 +33,7 @@
 //! | rule | where |
 //! |---|---|
 //! | expiry by observation (M9, M14, M19) | `reading.rs` |
+//! | evidence of exit (M24) | `reading.rs`, `lease.rs` |
 //! | deadline from the send (M13), late answers, carrying to a new timeline (M17, M20) | `lease.rs` |
 //! | hints prove nothing: bounded, and they delay nothing (M21) | `hints.rs`, `lease.rs` |
 //! | a claim with an unknown outcome; a lease of a former run is never adopted (M15) | `lease.rs`, `Own` |

@@ -31,8 +31,8 @@ pub use fingerprint::Fingerprint;
 pub use handler_fence::HandlerFence;
 pub use limits::{LimitReached, Limits, Paused, SignalCounts, Totals};
 pub use signal::{
-    FORGOTTEN, FromHook, HOOK_NAME_LEN_MAX, HookName, INSTRUCTION_LABEL_LEN_MAX, Instruction,
-    InvalidHookName, InvalidLabel, Label, NOTE_LEN_MAX, NewSignal, ORPHANED, PAYLOAD_LEN_MAX, Signal,
-    SignalId, WINDOW_S_MAX,
+    Dated, FORGOTTEN, FORGOTTEN_ALERT, FromHook, HOOK_NAME_LEN_MAX, HookName, INSTRUCTION_LABEL_LEN_MAX,
+    Instruction, InvalidHookName, InvalidLabel, Label, NOTE_LEN_MAX, NewSignal, ORPHANED, PAYLOAD_LEN_MAX,
+    Signal, SignalId, WINDOW_S_MAX,
 };
 pub use state::{Outcome, SignalState, StateName};

@@ -97,10 +97,10 @@ pub struct NewSignal {
 }
 
 impl NewSignal {
-    /// The seconds within which an alert of the same hook, instrument, type and position is this one; 0: only an equal
-    /// instruction is.
+    /// The seconds within which an alert of the same hook, instrument, type and position is this one, at most
+    /// [`WINDOW_S_MAX`]; 0: only an equal instruction is.
     pub fn window_s(&self) -> u32 {
-        self.hook.as_ref().map_or(0, |hook| hook.window_s)
+        self.hook.as_ref().map_or(0, |hook| hook.window_s.min(WINDOW_S_MAX))
     }
 
     /// The audit's note if it is folded into an earlier signal: its own time (unix seconds) and the start of its payload,
@@ -169,6 +169,18 @@ pub struct FromHook {
     /// An alert of the same hook, instrument, type and position whose timestamp differs by at most this number of seconds
     /// is the same signal, whatever its payload, id and expiry. 0: only an equal instruction is. At most [`WINDOW_S_MAX`].
     pub window_s: u32,
+    /// The origin of its timestamp.
+    pub dated: Dated,
+}
+
+/// The origin of the timestamp of an alert. It decides what another alert between two alerts means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dated {
+    /// The alert has it. A sender that repeats an alert repeats its timestamp, so after a signal of another type of the
+    /// instrument a later timestamp is a new decision: that signal ends the window.
+    BySender,
+    /// The time of its arrival. A sender may repeat an alert after it has sent others, so nothing ends the window.
+    ByArrival,
 }
 
 /// A signal in the ledger. Times are unix milliseconds by the state store's clock.
@@ -199,11 +211,27 @@ impl Signal {
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.instruction)
     }
+
+    /// True if its note is [`FORGOTTEN`] or [`FORGOTTEN_ALERT`].
+    pub fn may_be_forgotten(&self) -> bool {
+        matches!(self.note.as_deref(), Some(FORGOTTEN | FORGOTTEN_ALERT))
+    }
+
+    /// False if its handler cannot know whether it was executed: it may be the repetition of a signal with another
+    /// fingerprint.
+    pub fn can_be_looked_up(&self) -> bool {
+        self.note.as_deref() != Some(FORGOTTEN_ALERT)
+    }
 }
 
 /// The note of a signal that is in doubt because the store has forgotten: this store has no claim of it, but it may
 /// have been executed.
 pub const FORGOTTEN: &str = "the store has forgotten: it may have been executed before";
+
+/// As [`FORGOTTEN`], of a hook with a window. The signal that was executed may be another alert of that window, with another
+/// fingerprint, so that a lookup of this one would not find it.
+pub const FORGOTTEN_ALERT: &str =
+    "the store has forgotten: an earlier alert of its window may have been executed before";
 
 /// The note of a signal that is in doubt because it was claimed and has no outcome.
 pub const ORPHANED: &str =

@@ -33,6 +33,8 @@ pub enum SignalFact {
     /// A second execution was prevented: the signal was submitted here again, or it was in doubt and a lookup found
     /// that it was executed.
     DuplicatePrevented,
+    /// An alert was folded into an earlier signal of its hook.
+    Folded,
     /// It was claimed.
     Claimed,
     /// It was sent to its handler, or to the service that pulls signals. Counted once for every attempt, whatever its
@@ -108,6 +110,7 @@ impl Counters {
         let counter = match fact {
             SignalFact::Received => &mut self.signals_received,
             SignalFact::DuplicatePrevented => &mut self.duplicates_prevented,
+            SignalFact::Folded => &mut self.signals_folded,
             SignalFact::Claimed => &mut self.signals_claimed,
             SignalFact::Sent { waited: _ } => &mut self.signals_sent,
             SignalFact::Recorded(Outcome::Done) => &mut self.signals_done,

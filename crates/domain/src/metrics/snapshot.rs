@@ -96,6 +96,8 @@ pub struct Counters {
     pub signals_received: u64,
     /// Signals whose second execution was prevented: submitted again, or in doubt and found to be executed.
     pub duplicates_prevented: u64,
+    /// Alerts of hooks that were folded into an earlier signal.
+    pub signals_folded: u64,
     /// Signals that this process claimed.
     pub signals_claimed: u64,
     /// Signals that this process sent to their handlers.

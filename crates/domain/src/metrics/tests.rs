@@ -163,6 +163,7 @@ fn actions_on_signals_are_counted_by_kind() {
     let facts = [
         (SignalFact::Received, 1),
         (SignalFact::DuplicatePrevented, 2),
+        (SignalFact::Folded, 11),
         (SignalFact::Claimed, 3),
         (SignalFact::Sent { waited }, 9),
         (SignalFact::FencedWrite, 10),
@@ -177,6 +178,7 @@ fn actions_on_signals_are_counted_by_kind() {
     let expected = Counters {
         signals_received: 1,
         duplicates_prevented: 2,
+        signals_folded: 11,
         signals_claimed: 3,
         signals_done: 4,
         signals_rejected: 5,

@@ -78,6 +78,8 @@ pub struct InstanceView {
     pub fallback: bool,
     /// The reason why it cannot lead; `None` if it can.
     pub cannot_lead: Option<String>,
+    /// The 95th percentile of its latest syncs with the state store, in its last heartbeat.
+    pub sync_p95: Option<Duration>,
 }
 
 /// The age above which a heartbeat is late, for instances that write one every `heartbeat`.
@@ -114,6 +116,7 @@ pub(super) fn all(facts: &Facts, leader: &LeaderView) -> Vec<InstanceView> {
             host: member.host.clone(),
             fallback: member.fallback,
             cannot_lead: member.cannot_lead.clone(),
+            sync_p95: member.sync_p95,
         }
     };
     let mut views: Vec<InstanceView> = members.iter().map(view).collect();

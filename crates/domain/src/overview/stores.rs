@@ -26,8 +26,8 @@ pub(super) fn state_store(facts: &Facts, leader: &LeaderView) -> Option<Problem>
         Some(fault) => (
             format!("{store} answers, but its tables cannot be read"),
             format!(
-                "{fault}. The leader is unknown here, and no signal is sent. A client that submits a signal gets 503 and \
-                 submits it again."
+                "{fault}. The leader is unknown here. If no instance can read the tables, no signal is sent. A client whose \
+                 signal cannot be stored gets 503 and submits it again."
             ),
             "Restore the tables, or correct what the message names. An instance leads within LEADER_TTL afterwards."
                 .to_string(),

@@ -72,6 +72,32 @@ pub struct ClaimRequest {
     /// The store is known to have forgotten: the claimer has seen a later lease than this one, or the lease is from
     /// another timeline. What may have been executed before is looked up before it is sent.
     pub forgotten: bool,
+    /// How the former term ended unless its holder released the lease. For the history; no rule reads it.
+    pub former: FormerTerm,
+}
+
+/// The end of a term whose holder did not release the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FormerTerm {
+    /// The lease was unchanged for its ttl and the margin.
+    Expired,
+    /// The kernel has reported the end of its process (M24).
+    ProcessEnded,
+}
+
+impl FormerTerm {
+    /// The end that a reason in the history names; `None` if the holder released the lease.
+    pub fn named(reason: &str) -> Option<Self> {
+        [Self::Expired, Self::ProcessEnded].into_iter().find(|former| former.reason() == reason)
+    }
+
+    /// The reason of the term's end in the history.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::ProcessEnded => "process ended",
+        }
+    }
 }
 
 impl ClaimRequest {
@@ -93,7 +119,7 @@ pub trait LeaseStore: Send + Sync {
 
     /// Acquires the lease if it is exactly as observed, timeline of the store included: the epoch above both the lease's
     /// and the request's floor ([`ClaimRequest::epoch`]), seq 0, `released` false, this claim, on the current timeline.
-    /// Closes the previous term of the history (reason `expired` unless it was released) and opens the next, in the same
+    /// Closes the previous term of the history (reason [`FormerTerm::reason`] unless it was released) and opens the next, in the same
     /// statement. Hints others.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError>;
 

@@ -29,7 +29,7 @@ mod signal_ledger;
 mod store_error;
 
 pub use leader_store::{Acquire, LeaderStore, Ticket, TicketFault, TicketRenewal};
-pub use lease_store::{Claim, ClaimRequest, LeaseStore, Noted, Release, Renewal};
+pub use lease_store::{Claim, ClaimRequest, FormerTerm, LeaseStore, Noted, Release, Renewal};
 pub use member_store::{MEMBERS_READ_MAX, MemberStore};
 pub use operator_requests::{DECISIONS_READ_MAX, OperatorRequests, Removal, StepDown};
 pub use recovery::{NothingToRecover, PortfolioSource, Recovery};

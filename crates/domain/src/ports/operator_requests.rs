@@ -43,9 +43,19 @@ pub enum Removal {
 /// Requests that an operator leaves in the state store, and decisions that it records there.
 #[async_trait]
 pub trait OperatorRequests: Send + Sync {
-    /// Requests the holder of `token` to hand over; at most 256 characters of `reason` are kept. Does not
-    /// change the lease's seq. Hints others. The next claim clears it.
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError>;
+    /// Requests the holder of `token` to hand over to `successor`, or to any instance; at most 256 characters of `reason`
+    /// are kept. Does not change the lease's seq. Hints others. A later request replaces it, and the next claim clears it.
+    async fn request_handover(
+        &self,
+        token: &Token,
+        successor: Option<&InstanceId>,
+        reason: &str,
+    ) -> Result<StepDown, StoreError>;
+
+    /// As [`request_handover`](Self::request_handover), to any instance.
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        self.request_handover(token, None, reason).await
+    }
 
     /// Leaves an instance out of the instance table because an operator removed it on purpose, and records the
     /// decision. Refused while its last heartbeat is younger than `recent` or it holds a lease that has not ended. It

@@ -159,7 +159,9 @@ pub trait SignalLedger: Send + Sync {
     /// A signal of a hook with a [window](crate::ledger::FromHook::window_s) that is no repetition is folded into a stored
     /// signal of the same hook, instrument, signal type and position whose timestamp differs by at most the window: into
     /// the nearest one, of two the one that arrived first. Only stored signals count, never folded alerts, so a chain of
-    /// alerts cannot extend a window without end. Of concurrent submissions within a window one is accepted, on whatever
+    /// alerts cannot extend a window without end. Nor counts a signal that was certainly never sent: an expired one, or one
+    /// that is rejected and was never claimed. If the timestamps are [the sender's own](crate::ledger::Dated::BySender), a
+    /// signal of another type of the same hook and instrument whose timestamp is between the two ends the window. Of concurrent submissions within a window one is accepted, on whatever
     /// instances they arrive.
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError>;
 

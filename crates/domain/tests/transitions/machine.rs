@@ -56,6 +56,8 @@ pub struct Machine {
     /// The store's timeline, by its last answer.
     current: Option<Timeline>,
     released: BTreeSet<ClaimId>,
+    /// Processes that were reported to have ended (M24).
+    ended: BTreeSet<Nonce>,
 }
 
 /// Meaning of an event, derived without the elector.
@@ -92,6 +94,7 @@ impl Machine {
             renewed: Seq(0),
             current: None,
             released: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -143,6 +146,9 @@ impl Machine {
                 }
             }
             Event::Resign(_) => self.recovery = self.recovery.filter(|_| holds.is_none()),
+            Event::ProcessEnded(nonce) => {
+                self.ended.insert(*nonce);
+            }
             Event::Wakeup | Event::LeaseHint | Event::Remembered(_) | Event::TicketHint | Event::Drained => {}
         }
         meaning
@@ -335,8 +341,15 @@ impl Machine {
                 ensure(lease.schema == SCHEMA, "a lease of another schema is claimed")?;
                 let here = lease.version.token.timeline == lease.version.current;
                 let ttl = if here { lease.ttl } else { lease.ttl.max(TTL) };
-                let open = lease.released && here || self.now >= *since + ttl + margin(ttl);
-                ensure(open, "a lease is claimed that was not observed to be released or expired")
+                let me = self.elector.config().id();
+                let left = lease.released && lease.successor.as_ref().is_some_and(|to| to != me);
+                let ended = self.ended.contains(&lease.version.token.claim.nonce());
+                let open =
+                    (lease.released || ended) && here && !left || self.now >= *since + ttl + margin(ttl);
+                ensure(
+                    open,
+                    "a lease is claimed that was neither released nor expired, nor of a process that has ended",
+                )
             }
             LeaseRequest::Renew { token, seq, current } => {
                 ensure(self.current == Some(*current), "a renewal names a timeline that was not learned")?;

@@ -19,7 +19,7 @@ use domain::election::{
     Epochs, Event, LeaseAnswer, LeaseRequest, Resign, Role, TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::lease::{Epoch, Observation, Seq};
-use domain::ports::{Acquire, ClaimRequest, Noted, Release, Renewal, StoreError};
+use domain::ports::{Acquire, ClaimRequest, FormerTerm, Noted, Release, Renewal, StoreError};
 use domain::recovery::RecoveryCode;
 use machine::Machine;
 
@@ -370,6 +370,51 @@ fn a_number_that_was_only_asked_for_ends_no_term() {
     machine.happens(&Event::Remembered(Epochs { asked: Epoch(9), ..machine.elector.epochs() }));
     assert_eq!(asked(&machine), None);
     assert_eq!(machine.elector.epochs().floor(), Epoch(9));
+}
+
+/// Rule M24: the process may have written the lease until it ended, so the claim compares what is read after that.
+#[test]
+fn a_lease_of_a_process_that_has_ended_is_read_once_more_and_claimed_at_once() {
+    let mut machine = place::watching();
+    machine.happens(&place::holder_ended());
+    assert_eq!(asked(&machine), Some(LeaseRequest::Observe));
+    machine.lease_answers(place::observed(place::theirs(3))).ticket_obeys();
+    let Some(LeaseRequest::Claim(request)) = asked(&machine) else { panic!("{:?}", asked(&machine)) };
+    assert_eq!((request.observed.seq, request.former), (Seq(3), FormerTerm::ProcessEnded));
+}
+
+/// Rule M24: a late claim of the ended process has the same nonce.
+#[test]
+fn every_claim_of_a_process_that_has_ended_is_open_also_one_that_is_read_later() {
+    let mut machine = place::starting();
+    machine.happens(&place::holder_ended());
+    let late = place::lease(place::foreign(7), 6, 0);
+    machine.lease_answers(place::observed(late)).ticket_obeys();
+    assert!(matches!(asked(&machine), Some(LeaseRequest::Claim(_))), "{:?}", asked(&machine));
+}
+
+/// Rule M24: evidence is for one start of a process, not for an instance id, and says nothing about an older copy.
+#[test]
+fn neither_a_new_start_of_the_same_instance_nor_an_earlier_timeline_is_open_by_evidence() {
+    let restarted = place::lease(place::stranger(), 5, 0);
+    for lease in [restarted, place::theirs_elsewhere()] {
+        let mut machine = place::watching();
+        machine.happens(&place::holder_ended()).lease_answers(place::observed(lease));
+        assert_eq!(*machine.elector.role(), Role::Follower);
+        assert_eq!(asked(&machine), None);
+    }
+}
+
+/// A report about this process itself would be false: it runs.
+#[test]
+fn evidence_that_arrives_late_or_about_this_process_changes_nothing_for_a_leader() {
+    let mut machine = place::active();
+    let token = machine.elector.leadership().expect("it leads").token;
+    for nonce in [place::foreign(1).nonce(), token.claim.nonce()] {
+        machine.happens(&Event::ProcessEnded(nonce));
+        assert_eq!(asked(&machine), None);
+        assert_eq!(machine.elector.leadership().map(|held| held.token), Some(token));
+    }
 }
 
 /// The files of the store were replaced, or its tables dropped.

@@ -25,7 +25,16 @@ pub fn lease(claim: ClaimId, epoch: u64, seq: u64) -> Observation {
     let token = Token { timeline: HERE, epoch: Epoch(epoch), claim };
     let holder = InstanceId::parse("other").ok();
     let version = Version { current: HERE, token, seq: Seq(seq) };
-    Observation { version, released: false, ttl: TTL, holder, resign: None, floor: Epoch(0), schema: SCHEMA }
+    Observation {
+        version,
+        released: false,
+        ttl: TTL,
+        holder,
+        resign: None,
+        successor: None,
+        floor: Epoch(0),
+        schema: SCHEMA,
+    }
 }
 
 /// Another process's lease, renewed `seq` times.
@@ -38,7 +47,34 @@ pub fn open() -> Observation {
     Observation { released: true, ..theirs(2) }
 }
 
-/// The same on a standby that was promoted since.
+/// Another process's lease, held, on a standby that was promoted since.
+pub fn theirs_elsewhere() -> Observation {
+    let mut lease = theirs(2);
+    lease.version.current = Timeline(2);
+    lease
+}
+
+/// A claim of a third process.
+pub fn stranger() -> ClaimId {
+    Nonce::new(NONCE + 2).claim(1)
+}
+
+/// The process that holds the lease of [`theirs`] has ended.
+pub fn holder_ended() -> Event {
+    Event::ProcessEnded(foreign(1).nonce())
+}
+
+/// The id of another instance, which is not the holder either.
+pub fn another() -> InstanceId {
+    InstanceId::parse("another").expect("a word is an id")
+}
+
+/// The lease of [`open`], left to that instance.
+pub fn left_to(successor: &InstanceId) -> Observation {
+    Observation { successor: Some(successor.clone()), ..open() }
+}
+
+/// As [`open`], on a standby that was promoted since.
 pub fn open_elsewhere() -> Observation {
     let mut lease = open();
     lease.version.current = Timeline(2);

@@ -2,10 +2,10 @@
 
 use super::machine::{Machine, NONCE, TTL};
 use super::place::{
-    active, claim_unanswered, claiming, draining, foreign, granted, halted, held, kept_out, lease, lost,
-    mine, observed, open, open_elsewhere, other_timeline, recovering, released, releasing, renewed,
-    renewed_forgotten, starting, step_down, stopped, superseded, theirs, ticket, ticket_as_wished, waiting,
-    watching,
+    active, another, claim_unanswered, claiming, draining, foreign, granted, halted, held, holder_ended,
+    kept_out, lease, left_to, lost, mine, observed, open, open_elsewhere, other_timeline, recovering,
+    released, releasing, renewed, renewed_forgotten, starting, step_down, stopped, stranger, superseded,
+    theirs, theirs_elsewhere, ticket, ticket_as_wished, waiting, watching,
 };
 use domain::election::{
     Command, Elector, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report, Resign, Role,
@@ -95,7 +95,30 @@ pub const STATES: [State; 12] = [
             ("the read shows the lease released, but on an earlier timeline", |m| {
                 m.reading().lease_says(observed(open_elsewhere()))
             }),
+            ("the read shows the lease released for this instance", |m| {
+                let released = left_to(m.elector.config().id());
+                m.reading().lease_says(observed(released))
+            }),
+            ("the read shows the lease released for another instance", |m| {
+                m.reading().lease_says(observed(left_to(&another())))
+            }),
+            ("the same for ttl + margin", |m| {
+                m.reading().lease_answers(observed(left_to(&another())));
+                let late = TTL + margin(TTL);
+                m.reading().after(late).lease_says(observed(left_to(&another())))
+            }),
             ("the read gets no answer", |m| m.reading().lease_is_silent()),
+            ("the holder's process has ended", |_| holder_ended()),
+            ("the read after it shows the lease as before", |m| {
+                m.happens(&holder_ended()).lease_says(observed(theirs(2)))
+            }),
+            ("the read after it shows the lease on an earlier timeline", |m| {
+                m.happens(&holder_ended()).lease_says(observed(theirs_elsewhere()))
+            }),
+            ("the read after it shows the claim of another process", |m| {
+                m.happens(&holder_ended()).lease_says(observed(lease(stranger(), 5, 0)))
+            }),
+            ("another process has ended", |_| Event::ProcessEnded(stranger().nonce())),
             ("the ticket turns out to be this process's", |m| {
                 m.until_wakeup().happens(&Event::Wakeup);
                 let leftover = ticket(Nonce::new(NONCE).claim(99), Ok(TTL));

@@ -13,6 +13,7 @@ use domain::election::{
     Command, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Report, Resign, TicketAnswer,
     TicketRequest, TicketUse,
 };
+use domain::id::InstanceId;
 use domain::lease::{Observation, Timeline};
 use domain::ports::{Noted, Release, StoreError, TicketFault, TicketRenewal};
 use domain::recovery::RecoveryCode;
@@ -152,6 +153,9 @@ fn pick(dice: &mut Dice, machine: &Machine) -> Event {
         87 => Some(step_down()),
         88 => dice.one_in(8).then_some(Event::Resign(Resign::Stop)),
         89 => Some(Event::Remembered(kept_elsewhere(dice, machine))),
+        90 => {
+            dice.one_in(4).then(|| Event::ProcessEnded(some_row(dice, machine).version.token.claim.nonce()))
+        }
         _ => None,
     };
     event.unwrap_or(Event::Wakeup)
@@ -220,6 +224,8 @@ fn some_row(dice: &mut Dice, machine: &Machine) -> Observation {
     }
     shown.ttl = [TTL / 2, TTL, TTL, TTL * 2][usize::try_from(dice.below(4)).expect("below 4")];
     shown.schema = if dice.one_in(20) { SCHEMA + 1 } else { SCHEMA };
+    let successors = [None, None, InstanceId::parse("me").ok(), InstanceId::parse("another").ok()];
+    shown.successor.clone_from(&successors[usize::try_from(dice.below(4)).expect("below 4")]);
     shown.resign = dice.one_in(20).then(|| "deploy".into());
     shown
 }

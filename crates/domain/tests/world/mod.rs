@@ -92,6 +92,7 @@ impl World {
             ttl,
             holder: None,
             resign: None,
+            successor: None,
             floor: Epoch(0),
             schema: SCHEMA,
         };
@@ -151,6 +152,16 @@ impl World {
         self.instances.remove(name);
     }
 
+    /// The process is killed, and the kernel reports that to every other instance.
+    pub fn kill(&mut self, name: &str) {
+        let nonce = self.instance(name).nonce;
+        self.crash(name);
+        let others: Vec<String> = self.instances.keys().cloned().collect();
+        for other in others {
+            self.push(&other, self.now, Happening::Deliver(Event::ProcessEnded(Nonce::new(nonce))));
+        }
+    }
+
     pub fn pause(&mut self, name: &str) {
         self.instance(name).paused = true;
     }
@@ -167,6 +178,12 @@ impl World {
 
     pub fn resign(&mut self, name: &str, why: Resign) {
         self.step(name, Event::Resign(why));
+    }
+
+    /// The operator requests a handover to `to`, and the holder reads the request at once.
+    pub fn hand_over(&mut self, name: &str, to: &str) {
+        self.lease.successor = Some(InstanceId::parse(to).expect("a word is an id"));
+        self.resign(name, Resign::StepDown { reason: format!("handed over to {to}") });
     }
 
     pub fn work_hangs(&mut self, name: &str) {

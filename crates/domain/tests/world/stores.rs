@@ -72,6 +72,7 @@ impl World {
         self.lease.version.seq = Seq(0);
         (self.lease.released, self.lease.ttl, self.lease.resign) = (false, request.ttl, None);
         self.lease.holder = Some(request.holder);
+        self.lease.successor = None;
         self.hint(writer, &Event::LeaseHint, Store::Postgres);
         Claim::Granted(token)
     }

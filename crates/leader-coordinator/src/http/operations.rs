@@ -2,6 +2,7 @@
 
 use adapter_http::{StepDownRequest, SteppedDown};
 use domain::decision::Decision;
+use domain::handover;
 use domain::ledger::Actor;
 use domain::ports::{Recovery, StateStore, StepDown, StoreError};
 use domain::recovery::{Recovered, RecoveryFault};
@@ -29,7 +30,8 @@ impl Operations {
         if seen.released || token.epoch != request.epoch {
             return Ok(SteppedDown::Superseded);
         }
-        Ok(match self.state.request_step_down(&token, &request.reason).await? {
+        let reason = handover::reason(request.to.as_ref(), &request.reason);
+        Ok(match self.state.request_handover(&token, request.to.as_ref(), &reason).await? {
             StepDown::Requested => SteppedDown::Requested,
             StepDown::Superseded => SteppedDown::Superseded,
         })

@@ -1,7 +1,7 @@
 //! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
 use super::operations::Operations;
-use adapter_http::{Access, Backend, Hooks, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
+use adapter_http::{Access, Backend, Held, Hooks, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
@@ -150,8 +150,9 @@ impl Backend for Page {
         let seen = self.coordinator.leadership().borrow().clone();
         let known = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let address = known.filter(|(id, _)| Some(id) == seen.leader.as_ref()).map(|(_, address)| address);
-        let active = seen.is_active(clock::now());
-        LeaderView { active, id: seen.leader, address, epoch: seen.epoch }
+        let now = clock::now();
+        let held = seen.acting(now).map(|(token, deadline)| Held { token, valid_for: deadline.since(now) });
+        LeaderView { active: held.is_some(), id: seen.leader, address, epoch: seen.epoch, held }
     }
 
     fn last_answers(&self) -> Arc<LastAnswers> {
@@ -233,8 +234,8 @@ impl Backend for Page {
             return Ok(Pull::Pushed);
         }
         match self.ledger()?.pull(most, wait).await {
-            Ok(Pulled { epoch, claim }) => Ok(match claim {
-                SignalClaim::Claimed(signals) => Pull::Claimed { epoch, signals },
+            Ok(Pulled { token, claim }) => Ok(match claim {
+                SignalClaim::Claimed(signals) => Pull::Claimed { token, signals },
                 SignalClaim::Empty => Pull::Empty,
                 SignalClaim::Paused => Pull::Paused,
                 SignalClaim::Limited(limit) => Pull::Limited(limit),

@@ -21,10 +21,12 @@ pub use sqlite::Sqlite;
 
 use crate::epochs::StoreKind;
 use crate::error::OpenError;
+use crate::exits::LockFiles;
+use coordinator::Exits;
 use domain::identity::Identity;
 use domain::ports::{LeaderStore, Recovery, SignalLedger, StateStore};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The database that decides who leads.
@@ -72,7 +74,22 @@ impl Database {
             Self::Sqlite(sqlite) => Some(sqlite.directory()),
         }
     }
+
+    /// The directory of the lock files that show the end of a process: one that all instances on this host find, whatever
+    /// their data directories are.
+    fn processes(&self) -> PathBuf {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => format!("{PROCESSES}{}", rustix::process::geteuid().as_raw()).into(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(sqlite) => sqlite.processes(),
+        }
+    }
 }
+
+/// Directory of the lock files of PostgreSQL's instances, before the user's id. It is in memory and belongs to this host.
+#[cfg(feature = "postgres")]
+const PROCESSES: &str = "/dev/shm/coordinator-";
 
 /// The open stores of one process. They connect when they are used. All are opened with one [`Identity`], so that none
 /// can act for another process.
@@ -89,6 +106,7 @@ pub struct Stores {
     #[cfg(feature = "redis")]
     redis: Option<Arc<adapter_redis::RedisStore>>,
     database: OpenDatabase,
+    processes: PathBuf,
 }
 
 #[derive(Clone)]
@@ -102,6 +120,7 @@ enum OpenDatabase {
 impl Stores {
     /// Opens the database for `identity`.
     pub fn open(database: &Database, identity: &Identity) -> Result<Self, OpenError> {
+        let processes = database.processes();
         let database = match database {
             #[cfg(feature = "postgres")]
             Database::Postgres(postgres) => OpenDatabase::Postgres(Arc::new(postgres.open(identity)?)),
@@ -122,7 +141,25 @@ impl Stores {
             #[cfg(feature = "redis")]
             redis: None,
             database,
+            processes,
         })
+    }
+
+    /// Gives evidence of the end of this process from now on, and takes that of others: an instance on the same host then
+    /// replaces a process that has ended without waiting for its lease. The lock files are in `lock_dir`, if there is one,
+    /// instead of the directory of the database. Call it once, before the instance starts. `None` with a warning: there can
+    /// be no evidence on this host, and leases expire as usual.
+    pub fn exits(&self, lock_dir: Option<&Path>) -> Option<Arc<dyn Exits>> {
+        match LockFiles::start(lock_dir.unwrap_or(&self.processes), self.state.identity().nonce) {
+            Ok(files) => Some(Arc::new(files)),
+            Err(why) => {
+                tracing::warn!(
+                    "the end of a process on this host cannot be detected: {why}. After a crash another instance waits until \
+                     the lease has expired"
+                );
+                None
+            }
+        }
     }
 
     /// Adds Redis. A request to it takes at most `heartbeat`, and never more than 2 s.

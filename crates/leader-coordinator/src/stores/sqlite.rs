@@ -30,6 +30,14 @@ impl Sqlite {
         path.parent().unwrap_or(Path::new(".")).to_owned()
     }
 
+    /// The directory of the processes' lock files, next to the database file.
+    pub(crate) fn processes(&self) -> PathBuf {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let mut name = path.into_os_string();
+        name.push("-processes");
+        name.into()
+    }
+
     pub(crate) fn open(&self, identity: &Identity) -> Result<SqliteStore, OpenError> {
         let config = SqliteConfig::new(&self.path, identity.clone());
         let config = match &self.relations {

@@ -1,8 +1,9 @@
 //! External events of a world: crashes, restarts, pauses, requests to stop or hand over, late answers, storms of
 //! hints.
 
-use super::{Node, Step, World};
+use super::{Node, Step, World, name};
 use crate::message::{Message, Sender};
+use crate::rule::Rule;
 use domain::election::{Event, Resign};
 use std::sync::Arc;
 
@@ -12,6 +13,12 @@ impl World {
         self.nodes.iter().any(|node| {
             node.alive && !node.paused && !node.lease_cut && !node.lease_refused && !node.stopping
         })
+    }
+
+    /// The instance with a valid lease, which is also the lease in the store.
+    pub fn leader(&self) -> Option<usize> {
+        let stored = Some(self.database.token()).filter(|_| !self.database.released());
+        (0..self.nodes.len()).find(|node| stored.is_some() && self.valid_token(*node) == stored)
     }
 }
 
@@ -23,6 +30,36 @@ impl Step<'_> {
         (node.lease_call, node.ticket_call) = (None, None);
         // Messages to it have no receiver; messages from it may still arrive.
         self.world.held.retain(|message| !message.is_for(who));
+    }
+
+    /// The process crashes, and the kernel reports that.
+    pub fn kill(&mut self, who: usize) {
+        self.crash(who);
+        self.exits(who);
+    }
+
+    pub fn pause(&mut self, who: usize) {
+        self.node(who).paused = true;
+        if self.rule == Some(Rule::StoppedIsNoEvidence) {
+            self.exits(who);
+        }
+    }
+
+    pub fn cut_lease(&mut self, who: usize) {
+        self.node(who).lease_cut = true;
+        if self.rule == Some(Rule::ConnectionLossIsNoEvidence) {
+            self.exits(who);
+        }
+    }
+
+    /// The kernel reports the end of that process to every other instance, whenever the model chooses.
+    fn exits(&mut self, who: usize) {
+        let of = Sender { node: who, start: self.world.nodes[who].start };
+        let others = self.world.nodes.iter().enumerate().filter(|(node, other)| *node != who && other.alive);
+        let reports: Vec<_> = others
+            .map(|(node, other)| Message::Exit { sender: Sender { node, start: other.start }, of })
+            .collect();
+        self.world.held.extend(reports);
     }
 
     pub fn restart(&mut self, who: usize) {
@@ -45,6 +82,13 @@ impl Step<'_> {
             self.node(who).stopping = true;
         }
         self.step(who, Event::Resign(why));
+    }
+
+    /// The operator requests a handover to that instance, and the leader has read the request.
+    pub fn hand_over_to(&mut self, successor: usize) {
+        let Some(leader) = self.world.leader() else { return };
+        Arc::make_mut(&mut self.world.database).hand_over_to(name(successor));
+        self.resign(leader, Resign::StepDown { reason: String::from("asked") });
     }
 
     /// Messages that arrive as time passes, without an action: late answers, and the hints of a storm.

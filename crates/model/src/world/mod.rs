@@ -370,7 +370,11 @@ impl Step<'_> {
             Message::Lease { sender, call, request, knew } => {
                 let database = Arc::make_mut(&mut self.world.database);
                 let forgot_ms = database.forgot_ms();
+                let too_soon = database.is_too_soon(now, &request);
                 let (answer, written) = database.serve(now, (&request, knew.reached), rule);
+                if too_soon && matches!(written, Written::Claimed(_)) {
+                    self.breaks(Broken::NotTheSuccessor);
+                }
                 let wrote = self.wrote(written);
                 self.judge_restore(written, forgot_ms, knew.lease);
                 self.judge_write(written, knew.epoch);
@@ -400,6 +404,7 @@ impl Step<'_> {
             | Message::TicketReply { .. }
             | Message::LeaseHint { .. }
             | Message::TicketHint { .. }
+            | Message::Exit { .. }
             | Message::Recovery { .. }
             | Message::Drained { .. }
             | Message::Accepted { .. } => Some(message),
@@ -450,6 +455,11 @@ impl Step<'_> {
             }
             Message::LeaseHint { .. } => Event::LeaseHint,
             Message::TicketHint { .. } => Event::TicketHint,
+            Message::Exit { of, .. } => {
+                let by_id = self.rule == Some(Rule::EvidenceIsPerStart);
+                let start = if by_id { self.world.nodes[of.node].start } else { of.start };
+                Event::ProcessEnded(Nonce::new(u128::from(start)))
+            }
             Message::Recovery { call, .. } => Event::Recovered { call, answer: Ok(()) },
             Message::Drained { .. } => Event::Drained,
             Message::Accepted { token, .. } => return self.send_signal(sender, token),

@@ -4,7 +4,7 @@
 //! instances.
 
 use super::lookup::metric;
-use super::query::{removed, targets};
+use super::query::{TARGET_REMEMBERED, removed, targets};
 use super::{Component, ExportedRule, Group, JOB, Severity, written};
 use alloc::format;
 use alloc::string::String;
@@ -22,6 +22,8 @@ const STARTS_MAX: u8 = 2;
 
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
 const OVERALL: &str = metric("portfolio_manager_overall_alert_status");
+const MAIN_STATUS: &str = metric("portfolio_manager_alert_status");
+const STATUS: &str = metric("coordinator_alert_status");
 const STARTED: &str = metric("process_start_time_seconds");
 
 const RULES: [ExportedRule; 5] = [
@@ -30,12 +32,12 @@ const RULES: [ExportedRule; 5] = [
         condition: "overall_status",
         severity: Severity::Critical,
         component: Component::HaCoordination,
-        expr: || format!("{OVERALL} == {}", Health::Critical.as_number()),
+        expr: unexplained,
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: it reports a critical condition",
         description: "The worst of the alerts that the instance evaluates itself is CRITICAL. Its list of \
             alerts says which one, and why.",
-        impact: "The impact of that alert. If Prometheus fires no alert about the same condition, only the \
+        impact: "The impact of that alert. Prometheus fires no alert about the same condition, so only the \
             instance can measure it, for example that there was no heartbeat since its start.",
     },
     ExportedRule {
@@ -91,6 +93,29 @@ const RULES: [ExportedRule; 5] = [
     },
 ];
 
+/// The instances that report a critical status, unless Prometheus fires a critical alert about each of the conditions that
+/// the instance reports as critical. So an alert that fires for a day hides no other condition.
+fn unexplained() -> String {
+    let critical = Health::Critical.as_number();
+    let reported = format!(
+        "label_replace({{__name__=~\"{MAIN_STATUS}|{STATUS}\"}} == {critical}, \"condition\", \"$1\", \"alert\", \"(.*)\")"
+    );
+    // Prometheus has an alert for each reason of a failed recovery.
+    let fired = |instance: &str| {
+        format!(
+            "label_replace(ALERTS{{alertstate=\"firing\", severity=\"critical\", {instance}}}, \"condition\", \
+             \"recovery_failed\", \"condition\", \"recovery_(db_unavailable|data_corrupt|validation_failed)\")"
+        )
+    };
+    format!(
+        "{OVERALL} == {critical}\nunless on (job, group, instance) (\n  {reported}\n  unless on (job, group, instance) (\n    \
+         {reported}\n    unless on (job, group, condition) {}\n    \
+         unless on (job, group, instance, condition) {}\n  )\n)",
+        fired("instance=\"\""),
+        fired("instance!=\"\""),
+    )
+}
+
 /// Number of recent starts of an instance's processes. The first process that was scraped counts only if it is young.
 fn starts() -> String {
     let range = written(STARTS_COUNTED);
@@ -100,17 +125,17 @@ fn starts() -> String {
         "(\nchanges({started})\n+ (min_over_time({started}) > bool time() - {seconds})\n\
          and on (job, group, instance) (\n\
          last_over_time({STARTED}{{job=\"{JOB}\"}}[{range}])\n\
-         or last_over_time({STARTED}{{group!=\"\"}}[{range}])\n\
          or last_over_time({IS_LEADER}[{range}])\n)\n)"
     )
 }
 
-/// Groups whose targets export nothing of ours, and [`JOB`] if Prometheus has no target of that job: unless targets have
-/// the label `group`, because then the groups may be scraped as other jobs.
+/// Groups whose targets export nothing of ours, and [`JOB`] if Prometheus has no target of that job: unless a target of
+/// another job exported our metrics within a day and has the label `group`, because then the groups are scraped as other
+/// jobs.
 fn absent() -> String {
-    let targets = targets();
+    let (targets, remembered) = (targets(), written(TARGET_REMEMBERED));
     format!(
         "count by (job, group) (\n{targets}\n) unless on (job, group) {IS_LEADER}\n\
-         or absent(up{{job=\"{JOB}\"}}) unless on () up{{group!=\"\"}}"
+         or absent(up{{job=\"{JOB}\"}}) unless on () last_over_time({IS_LEADER}{{group!=\"\"}}[{remembered}])"
     )
 }

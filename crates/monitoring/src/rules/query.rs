@@ -28,11 +28,12 @@ pub(super) const REMEMBERED: Duration = Duration::from_hours(1);
 pub(super) const TARGET_REMEMBERED: Duration = Duration::from_hours(24);
 
 /// `up` of every instance that Prometheus is configured to scrape, whether it answers or not: the targets of [`JOB`],
-/// those with the target label `group`, and those of any job that exported our metrics within a day.
+/// those that exported our metrics within a day, and those with the labels `job` and `group` of such a target. The label
+/// `group` alone is no evidence, because other programs have it too.
 pub(super) fn targets() -> String {
-    let remembered = written(TARGET_REMEMBERED);
+    let exported = format!("last_over_time({IS_LEADER}[{}])", written(TARGET_REMEMBERED));
     format!(
-        "up{{job=\"{JOB}\"}}\nor up{{group!=\"\"}}\nor up and on (job, group, instance) last_over_time({IS_LEADER}[{remembered}])"
+        "up{{job=\"{JOB}\"}}\nor up{{group!=\"\"}} and on (job, group) {exported}\nor up and on (job, group, instance) {exported}"
     )
 }
 

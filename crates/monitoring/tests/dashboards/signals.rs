@@ -133,6 +133,12 @@ fn done() -> Vec<Panel> {
                 twice.",
             )
             .query("", &counted("duplicates_prevented")),
+        stat("Folded Alerts", "short")
+            .described(
+                "Alerts of hooks that were folded into an earlier signal, in the displayed range. A real alert \
+                among them was not executed: compare it in the audit, and shorten duplicate_window.",
+            )
+            .query("", &counted("folded")),
         stat("What Became of Signals", "short")
             .sized(12, 4)
             .described(

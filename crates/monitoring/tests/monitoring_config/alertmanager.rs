@@ -10,7 +10,7 @@ pub const INSTANCE_DOWN: &str = "InstanceDown";
 /// as that no instance leads, are not among them.
 pub const OF_A_DEAD_INSTANCE: [&str; 2] = ["DelayedHeartbeat", "StaleHeartbeat"];
 
-/// The alert that an instance reports a critical condition; every other critical alert silences it.
+/// The alert that an instance reports a critical condition about which Prometheus fires no alert.
 pub const OVERALL: &str = "OverallStatusCritical";
 
 /// The route of one severity: the receiver and the times.
@@ -73,7 +73,7 @@ route:
   group_interval: 5m
   repeat_interval: 12h
   routes:
-    # Late enough that the alert about the condition itself silences it first.
+    # Late enough that the alert about the condition itself fires first, which ends this one.
     - matchers: ['alertname = \"{OVERALL}\"']
       receiver: critical
       group_by: [job, group, condition]
@@ -89,14 +89,6 @@ route:
   # A dead instance gives only one alert. Alerts about other instances, or about the group, are sent regardless.
   - source_matchers: ['alertname = \"{INSTANCE_DOWN}\"', 'instance =~ \".+\"']
     target_matchers: ['alertname =~ \"{dead}\"']
-    equal: [job, group, instance]
-  # OverallStatusCritical adds nothing while another critical alert is firing: one about the group, or one about the same
-  # instance.
-  - source_matchers: ['severity = \"critical\"', 'component =~ \".+\"', 'alertname != \"{OVERALL}\"', 'instance = \"\"']
-    target_matchers: ['alertname = \"{OVERALL}\"']
-    equal: [job, group]
-  - source_matchers: ['severity = \"critical\"', 'component =~ \".+\"', 'alertname != \"{OVERALL}\"', 'instance =~ \".+\"']
-    target_matchers: ['alertname = \"{OVERALL}\"']
     equal: [job, group, instance]
 {RECEIVERS}"
     )

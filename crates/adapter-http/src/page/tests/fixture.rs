@@ -42,6 +42,7 @@ pub(super) fn member(name: &str, state: MemberState, silent_s: u64) -> MemberSee
         started_ms: 0,
         settings: SharedSettings::default().with("leader_ttl", "10s"),
         cannot_lead: None,
+        sync_p95: Some(Duration::from_micros(3_240)),
     };
     MemberSeen { member, heartbeat_age: Duration::from_secs(silent_s) }
 }

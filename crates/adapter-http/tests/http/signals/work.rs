@@ -5,7 +5,8 @@ use crate::client::{get, post, request};
 use crate::fake::{self, Fake, Server};
 use crate::ledger::{Ledger, claimed, signal_id};
 use adapter_http::{Pull, Reported};
-use domain::lease::Epoch;
+use domain::id::ClaimId;
+use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{LimitReached, Outcome};
 use domain::ports::{Report, StoreError};
 use serde_json::{Value, json};
@@ -14,12 +15,15 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn claimed_signals_come_with_their_epoch() {
-    let pull = Pull::Claimed { epoch: Epoch(7), signals: vec![claimed("n-1")] };
+    let token = Token { timeline: Timeline(1), epoch: Epoch(7), claim: ClaimId::from_u128(5) };
+    let pull = Pull::Claimed { token, signals: vec![claimed("n-1")] };
     let (server, ledger) = server(Ledger { pull, ..Ledger::default() }).await;
     let answer = server.ask(post("/signals/claim", &[], "")).await;
     assert_eq!(answer.status, 200);
     let body = answer.json();
     assert_eq!((&body["epoch"], &body["why"]), (&json!(7), &Value::Null));
+    let claim = json!("00000000-0000-0000-0000-000000000005");
+    assert_eq!((&body["timeline"], &body["claim"]), (&json!(1), &claim), "with the epoch, the fencing token");
     let first = &body["signals"][0];
     assert_eq!((&first["id"], &first["attempt"], &first["epoch"]), (&json!("n-1"), &json!(2), &json!(7)));
     assert!(answer.body.contains("\"payload\":{\"price\":1.10}"), "{}", answer.body);
@@ -43,7 +47,7 @@ async fn without_a_signal_the_answer_states_the_reason() {
     ] {
         let (server, _) = server(Ledger { pull, ..Ledger::default() }).await;
         let answer = server.ask(post("/signals/claim", &[], "{}")).await;
-        let expected = json!({ "epoch": null, "signals": [], "why": why });
+        let expected = json!({ "epoch": null, "timeline": null, "claim": null, "signals": [], "why": why });
         assert_eq!((answer.status, answer.json()), (200, expected));
     }
 }

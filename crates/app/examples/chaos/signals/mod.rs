@@ -95,7 +95,8 @@ pub fn run(ground: Ground<'_>, program: PathBuf, count: u64) -> Result<Findings,
     let trouble = Arc::new(Trouble::new(count));
     let broker = trouble.broker();
     let orders = Orders::Http(broker.url());
-    let system = System { which: Which::Coordinator, program: program.clone(), orders };
+    let locks = ground.directory.join("locks");
+    let system = System { which: Which::Coordinator, program: program.clone(), orders, locks };
     let seats = Seat::three(ground.servers);
     let doors: Vec<_> = seats.iter().map(Seat::address).collect();
     let operator = Operator::new(program, ground.servers.primary.url(), ground.directory, &doors);

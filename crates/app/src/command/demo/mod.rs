@@ -53,10 +53,10 @@ async fn play(config: &Config, rounds: Option<u32>, directory: &Path) -> Result<
     let broker = directory.join("broker");
     let stores = stores(&config).await?;
     println!(
-        "Three instances on one embedded store, LEADER_TTL {:?}. Another instance replaces a killed leader when its",
+        "Three instances on one embedded store, LEADER_TTL {:?}. The kernel reports the end of a killed leader, so another",
         config.leader_ttl
     );
-    println!("lease has expired; every signal must reach the broker exactly once.\n");
+    println!("instance need not wait for its lease; every signal must reach the broker exactly once.\n");
     let mut children = Children::new(&config, &broker);
     for _ in 0..3 {
         children.start()?;
@@ -98,12 +98,15 @@ async fn rounds_of(
             ));
         }
         println!(
-            "round {round}: kill -9 {} -> {} leads (epoch {}) after {:.3} s, {:.0} ms past the end of the lease",
+            "round {round}: kill -9 {} -> {} leads (epoch {}) after {:.1} ms, {}",
             children.name(&leader),
             children.name(&next),
             next.epoch,
-            took.as_secs_f64(),
-            killed.past_lease_ms(next.t, config.leader_ttl)
+            took.as_secs_f64() * 1e3,
+            match killed.past_lease_ms(next.t, config.leader_ttl) {
+                past if past < 0.0 => format!("{:.0} ms before the end of the lease", -past),
+                past => format!("{past:.0} ms past the end of the lease"),
+            }
         );
         children.start()?;
         leader = next;

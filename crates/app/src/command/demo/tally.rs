@@ -53,6 +53,6 @@ impl Tally {
     fn median(&mut self) -> String {
         self.failovers.sort();
         let median = self.failovers.get(self.failovers.len() / 2);
-        median.map_or_else(String::new, |median| format!(", median {:.3} s", median.as_secs_f64()))
+        median.map_or_else(String::new, |median| format!(", median {:.1} ms", median.as_secs_f64() * 1e3))
     }
 }

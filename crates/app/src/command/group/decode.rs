@@ -77,6 +77,7 @@ pub struct InstanceDoc {
     version: String,
     started: Option<String>,
     cannot_lead: Option<String>,
+    sync_p95_ms: Option<f64>,
     heartbeat_age_ms: u64,
     settings: String,
 }
@@ -221,6 +222,7 @@ impl InstanceDoc {
             started_ms: ms("started", self.started.as_deref())?,
             settings: SharedSettings::parse(&self.settings),
             cannot_lead: self.cannot_lead.clone(),
+            sync_p95: self.sync_p95_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1_000.0).ok()),
         };
         Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(self.heartbeat_age_ms) })
     }

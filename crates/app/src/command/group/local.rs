@@ -9,6 +9,8 @@ use adapter_http::{CheckJson, InstanceAlert, Token, alerts_of};
 use async_trait::async_trait;
 use coordinator::clock;
 use domain::decision::Decision as Decided;
+use domain::handover;
+use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, Member, MemberSeen, Term};
@@ -120,13 +122,20 @@ impl Group for Local {
         Ok(CheckJson::of(&verdict))
     }
 
-    async fn step_down(&self, epoch: Epoch, reason: &str, _: Condition) -> Result<StepDown, Failure> {
+    async fn step_down(
+        &self,
+        epoch: Epoch,
+        to: Option<&InstanceId>,
+        reason: &str,
+        _: Condition,
+    ) -> Result<StepDown, Failure> {
         let seen = ask(STATE_STORE, self.stores.state.observe()).await?;
         let token = seen.version.token;
         if seen.released || token.epoch != epoch {
             return Ok(StepDown::Superseded);
         }
-        ask(STATE_STORE, self.stores.state.request_step_down(&token, reason)).await
+        let reason = handover::reason(to, reason);
+        ask(STATE_STORE, self.stores.state.request_handover(&token, to, &reason)).await
     }
 
     async fn close(&self) {

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use adapter_http::{CheckJson, InstanceAlert};
 use async_trait::async_trait;
 use domain::decision::Decision as Decided;
+use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{AuditEntry, Outcome, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, Member, MemberSeen, Term};
@@ -97,8 +98,14 @@ pub trait Group: Send + Sync {
     /// Records that the operator takes responsibility for the failed recoveries so far. Returns the check of this moment.
     async fn acknowledge_recovery(&self, reason: &str) -> Result<CheckJson, Failure>;
 
-    /// Requests a handover from the leader of that epoch.
-    async fn step_down(&self, epoch: Epoch, reason: &str, condition: Condition) -> Result<StepDown, Failure>;
+    /// Requests a handover from the leader of that epoch, to that instance or to any.
+    async fn step_down(
+        &self,
+        epoch: Epoch,
+        to: Option<&InstanceId>,
+        reason: &str,
+        condition: Condition,
+    ) -> Result<StepDown, Failure>;
 
     /// Closes every connection.
     async fn close(&self);

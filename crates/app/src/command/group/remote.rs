@@ -295,9 +295,18 @@ impl Group for Remote {
         }
     }
 
-    async fn step_down(&self, epoch: Epoch, reason: &str, condition: Condition) -> Result<StepDown, Failure> {
+    async fn step_down(
+        &self,
+        epoch: Epoch,
+        to: Option<&InstanceId>,
+        reason: &str,
+        condition: Condition,
+    ) -> Result<StepDown, Failure> {
         let force = condition == Condition::Always;
-        let body = json!({ "epoch": epoch.0, "reason": reason, "force": force });
+        let mut body = json!({ "epoch": epoch.0, "reason": reason, "force": force });
+        if let Some(to) = to {
+            body["to"] = json!(to.as_str());
+        }
         match self.post::<Value>("/leadership/step-down", &body).await? {
             Posted::Done(_) => Ok(StepDown::Requested),
             Posted::Refused(problem) => Err(self.fails(&problem.detail)),

@@ -75,7 +75,7 @@ impl View<'_> {
 
     fn instances(&self) -> String {
         const HEADER: [&str; 8] =
-            ["INSTANCE", "STATE", "EPOCH", "HEARTBEAT", "FALLBACK", "ALERTS", "PAGE", "HOST"];
+            ["INSTANCE", "STATE", "EPOCH", "HEARTBEAT", "REDIS AWAY", "ALERTS", "PAGE", "HOST"];
         let rows: Vec<Vec<String>> = self.seen.overview.instances.iter().map(|view| self.row(view)).collect();
         // Columns from the right that a narrow table leaves out, if it is too wide with them.
         let columns = match self.extent {

@@ -34,6 +34,7 @@ fn member(name: &str, state: MemberState, alerts: Health, age_s: u64) -> MemberS
             started_ms: NOW_MS - 1_000_000,
             settings: SharedSettings::default(),
             cannot_lead: None,
+            sync_p95: None,
         },
         heartbeat_age: Duration::from_secs(age_s),
     }
@@ -74,9 +75,9 @@ fn a_quiet_group() {
     let expected = "\
 1f3a9b2c has led since 2023-11-14 22:06:53 UTC (epoch 41). Nothing is wrong.
 
-INSTANCE  STATE    EPOCH  HEARTBEAT  FALLBACK  ALERTS  PAGE
-1f3a9b2c  active   41     1.0s       no        OK      http://127.0.0.1:5000
-77aa88bb  standby  41     4.0s       no        OK      http://127.0.0.1:5000
+INSTANCE  STATE    EPOCH  HEARTBEAT  REDIS AWAY  ALERTS  PAGE
+1f3a9b2c  active   41     1.0s       no          OK      http://127.0.0.1:5000
+77aa88bb  standby  41     4.0s       no          OK      http://127.0.0.1:5000
 
 leader in the state store  1f3a9b2c (epoch 41)
 leader in Redis            not used

@@ -39,7 +39,8 @@ fn all_faults_of_all_hooks_are_reported_at_once() {
     let faults = lines(with(
         "group = \"a b\"\n[hooks.one]\nsecret = \"canary-0123456789\"\nsignal_typ = \"x\"\ninstrument = 1\n\
          sources = [1]\nduplicate_window = \"90000s\"\n[hooks.two]\npreset = \"text\"\nsecret_env = \"NOTHING\"\n\
-         duplicate_window = 5\nexpires_after = \"1500ms\"\n[hooks.\"a/b\"]\npreset = \"text\"\n[hooks]\nthree = 3",
+         duplicate_window = 5\nexpires_after = \"1500ms\"\n[hooks.\"a/b\"]\npreset = \"text\"\n[hooks]\nthree = 3\n\
+         [hooks.four]\npreset = \"text\"\nexpires_after = \"0s\"",
         &[],
         &Flags::default(),
     ));
@@ -56,7 +57,8 @@ fn all_faults_of_all_hooks_are_reported_at_once() {
         ("hooks.one.secret_file", "is missing"),
         ("hooks.two.secret_env", "is \"NOTHING\", a variable that is not set"),
         ("hooks.two.expires_after", "not whole seconds"),
-        ("hooks.two.duplicate_window", "at least 30 s"),
+        ("hooks.four.expires_after", "is \"0s\", not a time"),
+        ("hooks.two.duplicate_window", "at least 60 s"),
         ("hooks.a/b", "not the name of a hook"),
         ("hooks.three", "is a section"),
     ] {

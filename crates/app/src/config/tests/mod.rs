@@ -64,6 +64,7 @@ group = "desk"
 instance_id = "a-1"
 listen = "[::1]:5001"
 data_dir = "/var/lib/coordinator"
+lock_dir = "/run/coordinator"
 leader_ttl = 30
 heartbeat = "2500ms"
 [redis]
@@ -152,6 +153,7 @@ fn every_setting_can_be_written_in_the_file() {
     assert_eq!(config.instance_id.as_ref().map(InstanceId::as_str), Some("a-1"));
     assert_eq!(config.listen.to_string(), "[::1]:5001");
     assert_eq!(config.data_dir, Path::new("/var/lib/coordinator"));
+    assert_eq!(config.lock_dir.as_deref(), Some(Path::new("/run/coordinator")));
     assert_eq!(
         (config.leader_ttl, config.heartbeat),
         (Duration::from_secs(30), Duration::from_millis(2_500))

@@ -4,7 +4,8 @@ use crate::double::{Double, Member};
 use crate::watched::Watched;
 use std::slice::from_ref;
 
-pub const BROKEN: [&str; 4] = ["ClockSkew", "DBSyncStalled", "LeaderHeartbeatStopped", "MultipleLeaders"];
+pub const BROKEN: [&str; 5] =
+    ["ClockSkew", "OverallStatusCritical", "DBSyncStalled", "LeaderHeartbeatStopped", "MultipleLeaders"];
 
 /// Seconds by which the clock is ahead in the alert's condition.
 const AHEAD_S: i64 = 60;
@@ -20,6 +21,12 @@ fn an_instance_that_is_broken() {
         }
     });
     watched.over("ClockSkew");
+
+    // A condition about which Prometheus has no alert.
+    double.is(Member { without_heartbeat: true, ..Member::STANDBY });
+    watched.follow("OverallStatusCritical");
+    double.is(Member::STANDBY);
+    watched.over("OverallStatusCritical");
 
     double.is(Member { leads: true, beats: false, ..Member::STANDBY });
     watched.follow("DBSyncStalled");

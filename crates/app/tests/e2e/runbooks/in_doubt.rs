@@ -4,8 +4,7 @@ use crate::signals::accepted;
 use crate::watched::Watched;
 use testkit::broker::{Conduct, HttpBroker, Order};
 
-pub const IN_DOUBT: [&str; 4] =
-    ["OverallStatusCritical", "SignalsInDoubt", "SplitBrainEpisode", "FencedWrite"];
+pub const IN_DOUBT: [&str; 3] = ["SignalsInDoubt", "SplitBrainEpisode", "FencedWrite"];
 
 /// Signals that are in doubt first. The page resolves each in a different way.
 const DOUBTFUL: [&str; 3] = ["s-1", "s-2", "s-3"];
@@ -26,7 +25,6 @@ fn signals_in_doubt_and_leaders_that_are_superseded() {
     for id in DOUBTFUL {
         accepted(&mut watched.group, "a", id, id);
     }
-    watched.follow("OverallStatusCritical");
     watched.follow("SignalsInDoubt");
     watched.over("SignalsInDoubt");
 

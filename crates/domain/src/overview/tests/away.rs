@@ -126,6 +126,11 @@ fn tables_that_cannot_be_read_are_not_a_store_that_does_not_answer() {
         "{}",
         said(&broken.meaning)
     );
+    assert!(
+        said(&broken.meaning).contains("If no instance can read the tables, no signal is sent."),
+        "another instance may lead: {}",
+        said(&broken.meaning)
+    );
     assert_eq!(broken.command.as_deref(), Some("coordinator migrate --check"));
     let sentence = said(&Overview::of(&facts).sentence);
     assert!(

@@ -36,6 +36,7 @@ fn member(name: &str, state: MemberState, silent_s: f64) -> MemberSeen {
             started_ms: 0,
             settings: SharedSettings::default(),
             cannot_lead: None,
+            sync_p95: None,
         },
         heartbeat_age: Duration::from_secs_f64(silent_s),
     }

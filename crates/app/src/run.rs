@@ -8,7 +8,6 @@ use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
 use crate::lines::Lines;
-use crate::service_manager;
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
 use adapter_http::{Access, AlertWebhook, HandlerUrl, Hooks, HttpHandler, HttpHandlerConfig, Limits};
@@ -94,7 +93,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         .with_operations(operations)
         .with_hooks(hooks(config, &page_url));
     let (page, reading) = guarded(page, config, access);
-    service_manager::report_ready(&coordinator);
+    crate::service_manager::report_ready(&coordinator);
     let page = Arc::new(page);
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
@@ -401,7 +400,7 @@ async fn until_asked_to_stop(coordinator: &Coordinator, stops: &mut Stops) -> Re
         ended = coordinator.ended() => return ended,
         () = stops.asked() => tracing::info!("stopping after a release of the lease; a second signal stops at once"),
     }
-    service_manager::report_stopping();
+    crate::service_manager::report_stopping();
     tokio::select! {
         () = coordinator.shutdown() => {}
         () = stops.asked() => tracing::warn!("stopped at once; the lease expires without a release"),

@@ -17,6 +17,7 @@ mod network;
 mod output;
 mod run;
 mod secret;
+mod service_manager;
 mod stops;
 mod telemetry;
 

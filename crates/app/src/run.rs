@@ -87,6 +87,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         .with_operations(operations)
         .with_hooks(hooks(config, &page_url));
     let (page, reading) = guarded(page, config, access);
+    crate::service_manager::report_ready(&coordinator);
     let page = Arc::new(page);
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
@@ -380,6 +381,7 @@ async fn until_asked_to_stop(coordinator: &Coordinator, stops: &mut Stops) -> Re
         ended = coordinator.ended() => return ended,
         () = stops.asked() => tracing::info!("stopping after a release of the lease; a second signal stops at once"),
     }
+    crate::service_manager::report_stopping();
     tokio::select! {
         () = coordinator.shutdown() => {}
         () = stops.asked() => tracing::warn!("stopped at once; the lease expires without a release"),

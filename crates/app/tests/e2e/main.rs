@@ -26,6 +26,7 @@
 //! - [`access`]: tokens, their rotation, and the commands over HTTP.
 //! - [`operator`]: for each of twelve faults, the page and the terminal name the cause and the next step.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
+//! - [`proxies`]: the shipped HAProxy and nginx before three instances, and the proxies of docs/hooks.md.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 //! - [`network`] with [`hosts`], [`tls`], [`crowd`]: instances on different hosts, certificates, thousands of clients.
 //! - [`browser`]: the operator's page in Chromium.
@@ -68,6 +69,7 @@ mod pages;
 mod panels;
 mod postgres_away;
 mod promotion;
+mod proxies;
 mod recovery;
 mod redis_away;
 mod runbook;

@@ -272,6 +272,10 @@ struct Judge {
 
 impl Judge {
     /// The data directory, and the directory of the lock files.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is whether the value is valid, as for every setting"
+    )]
     fn directories(&mut self) -> (Option<PathBuf>, Option<Option<PathBuf>>) {
         let data_dir = self.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
         let lock_dir = self.take(Key::LockDir, |text| parse::directory(text).map(Some), || None);

@@ -132,7 +132,7 @@ const REMOVED_A: &[(&str, &str)] =
     &[("job", JOB), ("instance", "a:5000"), ("instance_id", "a-1"), ("version", "1")];
 const REMOVED_BY_B: &[(&str, &str)] = &[("job", JOB), ("instance", "b:5000"), ("instance_id", "a-1")];
 
-fn down() -> [Case; 7] {
+fn down() -> [Case; 8] {
     let alert = "InstanceDown";
     [
         case(

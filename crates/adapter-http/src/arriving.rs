@@ -21,6 +21,10 @@ impl Awaited {
     pub(crate) fn is_so(&self) -> bool {
         self.0.load(Relaxed)
     }
+
+    pub(crate) fn set(&self, awaited: bool) {
+        self.0.store(awaited, Relaxed);
+    }
 }
 
 impl Arriving {
@@ -39,7 +43,7 @@ impl HttpBody for Arriving {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        self.awaited.0.store(polled.is_pending(), Relaxed);
+        self.awaited.set(polled.is_pending());
         polled
     }
 

@@ -1,5 +1,6 @@
-//! Checks of the caller, before those of its credential. A web page in a browser on this host can reach loopback too,
-//! but must not do anything.
+//! [`Caller`]: where a request comes from and what proves it, and the checks of its host and origin, before those of its
+//! credential. A web page in a browser can reach what the browser's user can reach, loopback included, but must not do
+//! anything.
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
@@ -16,7 +17,9 @@ pub(crate) struct Caller {
     pub(crate) remote: Option<SocketAddr>,
     /// The address that it came in on.
     pub(crate) local: Option<IpAddr>,
-    /// The verified name of its client certificate.
+    /// Whether the connection has TLS.
+    pub(crate) secure: bool,
+    /// The name in the client's certificate, which was verified; `None` if it presented none.
     pub(crate) certificate: Option<Arc<str>>,
     /// The name of its credential, once that was checked; `None` if none is required.
     pub(crate) credential: Option<Arc<str>>,
@@ -44,20 +47,22 @@ pub(crate) fn refusal(request: &Request, caller: &Caller, names: &[String]) -> O
     let mut hosts = values(request.headers(), &HOST).chain(authority);
     if !hosts.all(|host| host.is_some_and(|host| is_ours(host, caller.local, names))) {
         return Some(
-            "the Host header names neither loopback nor the address that the request came in on; a proxy in \
-             front of this instance has to set it to the address that it connects to",
+            "the Host header names neither loopback, nor the address that the request came in on, nor the advertised \
+             address, nor a name in the setting allowed_hosts: add the name to allowed_hosts, or let a proxy in front \
+             of this instance set Host to the address that it connects to",
         );
     }
     let changes_nothing = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !changes_nothing && !is_from_here(request.headers()) {
+    if !changes_nothing && !is_from_here(request.headers(), caller.secure) {
         return Some("a page of another origin must not send this request");
     }
     None
 }
 
 /// Whether no header says that a page of another origin sends the request.
-fn is_from_here(headers: &HeaderMap) -> bool {
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
+fn is_from_here(headers: &HeaderMap, secure: bool) -> bool {
+    let scheme = if secure { "https" } else { "http" };
+    let own = headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| format!("{scheme}://{host}"));
     let is_own = |origin: &str| own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(origin));
     let sites = |site: Option<&str>| matches!(site, Some("same-origin" | "none"));
     values(headers, &ORIGIN).all(|origin| origin.is_some_and(is_own))
@@ -76,11 +81,11 @@ fn is_ours(host: &str, local: Option<IpAddr>, names: &[String]) -> bool {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let is_named = |known: &String| known.eq_ignore_ascii_case(name);
+    let six = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let is_named = |known: &String| known.eq_ignore_ascii_case(six.unwrap_or(name));
     if name.eq_ignore_ascii_case("localhost") || names.iter().any(is_named) {
         return true;
     }
-    let six = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let ip = match six {
         Some(six) => six.parse().map(IpAddr::V6),
         None => name.parse().map(IpAddr::V4),

@@ -1,16 +1,17 @@
 //! [`guard`]: the checks and limits of every request, whatever its path.
 
-use crate::access::{Denied, refused_without_access, routes};
+use crate::access::{Denied, admit_without_access, routes};
 use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
+use crate::headers;
 use crate::hooks;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
 use crate::signals;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -42,10 +43,11 @@ impl Gate {
 
     /// Names the caller by its credential, or refuses the request.
     fn admit(&self, request: &Request, caller: &mut Caller) -> Result<(), Box<Response>> {
-        let Some(access) = self.backend.access() else {
-            return refused_without_access(request).map_or(Ok(()), |response| Err(Box::new(response)));
+        let admitted = match self.backend.access() {
+            Some(access) => access.admit(request, caller),
+            None => admit_without_access(request, caller, self.pages.clients),
         };
-        match access.admit(request, caller) {
+        match admitted {
             Ok(name) => {
                 caller.credential = name;
                 Ok(())
@@ -84,9 +86,7 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     if let Some(origin) = submitted_by {
         gate.refusals.notice(origin, &response);
     }
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers::secure(response.headers_mut());
     response
 }
 

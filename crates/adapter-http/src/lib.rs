@@ -33,9 +33,10 @@
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
 //!
-//! With an [`Access`], every route except the probes and the hooks needs a credential with the role of the route. Without one, every client
-//! that reaches the listener may use every route except the actions of operators, so it must be on loopback. Pages of other
-//! origins in a browser on this host are refused (403), and so are names for this host that are not ours.
+//! With an [`Access`], every route except the probes and the hooks needs a credential with the role of the route. Without
+//! one, every client that reaches the listener may use every route except the actions of operators, unless [`Clients`]
+//! says that it needs a certificate. Pages of other origins in a browser are refused (403), and so are names for this host
+//! that are not ours ([`Pages::hosts`]).
 
 mod accept;
 mod access;
@@ -44,12 +45,14 @@ mod backend;
 mod caller;
 mod guard;
 mod handler;
+mod headers;
 mod hooks;
 mod json;
 mod leader;
 mod openapi;
 mod operations;
 mod outcome;
+mod own_errors;
 mod page;
 mod pages;
 mod present;
@@ -58,9 +61,11 @@ mod refusals;
 mod remote;
 mod routes;
 mod runbooks;
+mod seats;
 mod server;
 mod server_client;
 mod signals;
+mod tls;
 mod upload;
 mod urgent;
 mod write_deadline;
@@ -80,12 +85,13 @@ pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
 pub use openapi::http_reference;
 pub use operations::reason;
-pub use pages::{Pages, SignalPages};
-pub use remote::{InstanceAlert, alerts_of, get};
+pub use pages::{Clients, Pages, SignalPages};
+pub use remote::{InstanceAlert, alerts_of, get, probe};
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, router};
 pub use runbooks::{RUNBOOKS, runbook, runbooks};
-pub use server::{Limits, serve, serve_within};
+pub use server::{Limits, Serving, serve, serve_all, serve_within};
 pub use server_client::{Reply, Server};
 pub use signals::{SIGNALS_LIMIT_DEFAULT, SIGNALS_LIMIT_MAX};
+pub use tls::{Reloaded, Tls, TlsFiles};
 pub use upload::{NotTaken, Upload};
 pub use urgent::AlertWebhook;

@@ -17,14 +17,26 @@ pub enum SignalPages {
     Absent,
 }
 
+/// The clients that may use the pages. Without effect if the backend has an [`Access`](crate::Access), which decides then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clients {
+    /// Every client that reaches the listener.
+    #[default]
+    All,
+    /// Clients with a verified certificate; the others get probes only.
+    WithCertificate,
+}
+
 /// Settings of a [`router`](crate::router).
 #[derive(Debug, Clone)]
 pub struct Pages {
     /// Time from a request to its answer.
     pub answer: Duration,
-    /// Host names, without a port, that requests may name in addition to loopback and the address of the connection.
+    /// Host names, and addresses without brackets, without a port, that requests may name in addition to loopback and the address of the connection.
     /// Every other name is refused: a web page could have pointed it at this host (DNS rebinding).
     pub hosts: Vec<String>,
+    /// The clients that may use the pages.
+    pub clients: Clients,
     /// The signal API.
     pub signals: SignalPages,
     /// Streams of `/events` at a time; further ones are refused with 503. At most half of the server's connections leaves
@@ -37,6 +49,7 @@ impl Default for Pages {
         Self {
             answer: ANSWER_TIME_DEFAULT,
             hosts: Vec::new(),
+            clients: Clients::default(),
             signals: SignalPages::default(),
             streams: STREAMS_DEFAULT,
         }

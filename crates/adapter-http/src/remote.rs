@@ -1,21 +1,25 @@
 //! Requests to another instance's pages, for commands: its alerts and its probes.
 
 use crate::access::Token;
-use crate::handler::exchange::{Failure, exchange_up_to};
+use crate::handler::exchange::{Failure, converse, exchange_up_to};
 use crate::handler::{HandlerUrl, TlsSource};
 use crate::server_client::Reply;
+use crate::tls::unverified;
 use axum::body::Body;
 use domain::id::InstanceId;
 use domain::member::Health;
 use domain::recovery::RecoveryCode;
-use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, HeaderValue};
 use hyper::http::request::Builder;
 use hyper::{Method, Request};
 use monitoring::rules::{GROUPS, Severity};
 use serde::Deserialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Largest answer in bytes: a full list of signals with large payloads.
 const ANSWER_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -103,6 +107,45 @@ pub(crate) async fn send(
         Ok(reply) => Ok(Reply { status: reply.status.as_u16(), body: reply.body.to_vec() }),
         Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
     }
+}
+
+/// The status and the body of one page of the instance at an address of this host. With `tls` the connection is
+/// encrypted, and the certificate is not verified: the request contains no secret.
+///
+/// # Errors
+/// Why there is no answer, as a sentence.
+pub async fn probe(
+    address: SocketAddr,
+    tls: bool,
+    path: &str,
+    time: Duration,
+) -> Result<(u16, Vec<u8>), String> {
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header(ACCEPT, "application/json")
+        .header(HOST, address.to_string())
+        .header(CONNECTION, "close")
+        .body(Body::empty())
+        .map_err(|error| error.to_string())?;
+    let answered = async {
+        let stream =
+            TcpStream::connect(address).await.map_err(|error| format!("could not connect: {error}"))?;
+        if !tls {
+            return converse(stream, request, ANSWER_LEN_MAX).await;
+        }
+        let stream = unverified::connect(stream, address.ip()).await;
+        converse(
+            stream.map_err(|error| format!("the TLS handshake failed: {error}"))?,
+            request,
+            ANSWER_LEN_MAX,
+        )
+        .await
+    };
+    let reply = timeout(time, answered)
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {} ms", time.as_millis())))?;
+    Ok((reply.status.as_u16(), reply.body.to_vec()))
 }
 
 /// `value` is the code of the error, if a recovery has failed: each code has its own alert.

@@ -13,9 +13,11 @@ mod failure;
 mod identity;
 mod lines;
 mod logs;
+mod network;
 mod output;
 mod run;
 mod secret;
+mod service_manager;
 mod stops;
 mod telemetry;
 

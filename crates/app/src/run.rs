@@ -8,9 +8,10 @@ use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
 use crate::lines::Lines;
+use crate::network;
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
-use adapter_http::{Access, AlertWebhook, HandlerUrl, Hooks, HttpHandler, HttpHandlerConfig, Limits};
+use adapter_http::{Access, AlertWebhook, HandlerUrl, Hooks, HttpHandler, HttpHandlerConfig};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
 use domain::id::InstanceId;
@@ -20,13 +21,10 @@ use domain::ports::SignalHandler;
 use domain::settings::SharedSettings;
 use leader_coordinator::http::{Delivery, Operations, Page, post_alerts};
 use leader_coordinator::{EpochFile, StoreKind, Stores};
-use rustix::process::{Resource, getrlimit};
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -37,13 +35,6 @@ pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
 
 /// Longest wait for the last lines to be read.
 const PRINTING_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// File descriptors that are reserved for other uses than HTTP: 24 for the stores (on PostgreSQL 8 and Redis
-/// 4; on SQLite 14), 8 for the stores of operators, 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
-/// the listener).
-pub const DESCRIPTORS_KEPT: u64 = 24 + 8 + 32 + 16;
-/// Fewest connections, so that probes and the operator get an answer.
-const CONNECTIONS_MIN: usize = 8;
 
 /// Time within which the work and the coordinator end if they end for the same reason.
 const ENDS_TOGETHER_MAX: Duration = Duration::from_secs(1);
@@ -68,11 +59,14 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let epochs = data_dir.epochs(store, &config.group).map_err(Failure::usage)?;
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = identity(config, id).map_err(Failure::other)?;
-    let (listener, address) = listen(config.listen).await?;
+    let tls = network::tls(&config.network).map_err(Failure::usage)?;
     let access = config.tokens_file.as_ref().map(|path| access::open(path)).transpose()?;
+    let listeners = network::listen(&config.network).await?;
     let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
     let operator_stores = operator_stores(config)?;
-    let page_url = format!("http://{address}");
+    let advertised = network::advertised(&config.network, &listeners, &identity.host)?;
+    network::warn_of_risks(config, &advertised, tls.as_deref());
+    let page_url = advertised.to_string();
     let for_operator = greet(output, &identity, &page_url, config, [&printed, errors]);
 
     let coordinator = start(config, &stores, &page_url, epochs)?;
@@ -93,16 +87,17 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         .with_operations(operations)
         .with_hooks(hooks(config, &page_url));
     let (page, reading) = guarded(page, config, access);
+    crate::service_manager::report_ready(&coordinator);
     let page = Arc::new(page);
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
-    let limits = http_limits();
+    let serving = network::serving(config, &advertised, tls.clone());
+    let reloading = tls.map(|tls| tokio::spawn(network::follow(tls)));
     let closing = Arc::new(Notify::new());
     let closed = Arc::clone(&closing);
-    let served =
-        tokio::spawn(
-            async move { adapter_http::serve_within(limits, listener, page, closed.notified()).await },
-        );
+    let served = tokio::spawn(async move {
+        adapter_http::serve_all(listeners, serving, page, closed.notified()).await;
+    });
 
     let ended = tokio::select! {
         ended = until_asked_to_stop(&coordinator, &mut stops) => ended,
@@ -117,6 +112,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     following.abort();
     working.abort();
     reading.inspect(JoinHandle::abort);
+    reloading.inspect(JoinHandle::abort);
     closing.notify_one();
     // A page that is being read may fail; the coordinator's own outcome counts.
     let _ = served.await;
@@ -199,20 +195,6 @@ async fn dead(working: &mut JoinHandle<Ended>, coordinator: &Coordinator) -> Str
         Ok(Ended::Failed(why)) if timeout(ENDS_TOGETHER_MAX, coordinator.ended()).await.is_err() => why,
         Ok(_) => std::future::pending().await,
     }
-}
-
-async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = TcpListener::bind(wanted).await.map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                ": another instance or program uses this port; choose another one with --listen 127.0.0.1:PORT"
-            }
-            _ => "",
-        };
-        Failure::usage(format!("cannot listen on {wanted}: {error}{hint}"))
-    })?;
-    let address = listener.local_addr().map_err(|error| Failure::other(error.to_string()))?;
-    Ok((listener, address))
 }
 
 /// Starts the election of this instance, whose pages are at `page_url` (empty: it has none).
@@ -399,53 +381,10 @@ async fn until_asked_to_stop(coordinator: &Coordinator, stops: &mut Stops) -> Re
         ended = coordinator.ended() => return ended,
         () = stops.asked() => tracing::info!("stopping after a release of the lease; a second signal stops at once"),
     }
+    crate::service_manager::report_stopping();
     tokio::select! {
         () = coordinator.shutdown() => {}
         () = stops.asked() => tracing::warn!("stopped at once; the lease expires without a release"),
     }
     Ok(())
-}
-
-/// Number of HTTP connections that leaves enough of `descriptors` for everything else.
-fn connections_max(descriptors: Option<u64>) -> usize {
-    let most = Limits::default().connections;
-    let left = descriptors
-        .map_or(most, |all| usize::try_from(all.saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(usize::MAX));
-    left.clamp(CONNECTIONS_MIN, most)
-}
-
-/// Limits of the pages, with the connections that the operating system's limit of file descriptors allows.
-fn http_limits() -> Limits {
-    let descriptors = getrlimit(Resource::Nofile).current;
-    let connections = connections_max(descriptors);
-    let allowed = descriptors.map_or_else(|| "any number of".to_owned(), |all| all.to_string());
-    tracing::info!(
-        connections,
-        "HTTP: at most {connections} connections at a time; {allowed} file descriptors"
-    );
-    if descriptors.is_some_and(|all| all < DESCRIPTORS_KEPT + CONNECTIONS_MIN as u64) {
-        tracing::warn!(
-            "{allowed} file descriptors (RLIMIT_NOFILE) are too few for a leader under load: allow at least {}",
-            DESCRIPTORS_KEPT + CONNECTIONS_MIN as u64
-        );
-    }
-    Limits { connections, ..Limits::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn http_leaves_file_descriptors_to_the_election() {
-        for (descriptors, connections) in [
-            (Some(20), CONNECTIONS_MIN),
-            (Some(64), CONNECTIONS_MIN),
-            (Some(DESCRIPTORS_KEPT + 20), 20),
-            (Some(1_024), 128),
-            (None, 128),
-        ] {
-            assert_eq!(connections_max(descriptors), connections, "{descriptors:?}");
-        }
-    }
 }

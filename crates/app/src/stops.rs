@@ -58,7 +58,7 @@ impl Stops {
                 while arrives.recv().await.is_some() {
                     if which == Signal::HUP {
                         tracing::info!(
-                            "SIGHUP: files of credentials are read again; other settings need a restart"
+                            "SIGHUP: files of credentials and certificates are read again; other settings need a restart"
                         );
                     } else {
                         tracing::info!("{which:?} is ignored; SIGTERM ends this instance, with a handover");

@@ -23,7 +23,7 @@ use domain::recovery::backoff;
 use domain::settings::SharedSettings;
 use std::fmt;
 use std::future::pending;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -277,6 +277,7 @@ impl Builder {
             metrics: Mutex::new(metrics),
             answers: Answers::new(no_facts),
             heartbeat_running: AtomicBool::new(false),
+            election_turns: AtomicU64::new(0),
             disagreement: Mutex::default(),
             waiting_for: Mutex::new(None),
             store_fault: Mutex::default(),

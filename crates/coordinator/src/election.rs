@@ -9,7 +9,13 @@ use crate::driver::Driver;
 use crate::shared::Shared;
 use domain::election::Resign;
 use std::sync::Arc;
+#[cfg(not(simulated))]
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::sync::{mpsc, oneshot};
+
+/// The pause between two counted turns of the thread.
+#[cfg(not(simulated))]
+const TURN: Duration = Duration::from_millis(250);
 
 /// Why the driver ended: `Ok` after a stop, else why nothing can be promised any more.
 type Outcome = Result<(), String>;
@@ -87,7 +93,13 @@ fn own_thread(driver: Driver, shared: &Shared, ended: oneshot::Sender<Outcome>) 
     let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             // As a task, so that a panic is an outcome.
-            let outcome = outcome_of(runtime.block_on(async { tokio::spawn(driver.run()).await }));
+            let outcome = outcome_of(runtime.block_on(async {
+                let driver = tokio::spawn(driver.run());
+                tokio::select! {
+                    outcome = driver => outcome,
+                    never = turn(shared) => match never {},
+                }
+            }));
             // First, since closing connections may take a moment.
             shared.over();
             // A request to the file system may be under way; it is not waited for.
@@ -99,6 +111,15 @@ fn own_thread(driver: Driver, shared: &Shared, ended: oneshot::Sender<Outcome>) 
     shared.over();
     // Not received when the runtime that started the coordinator is gone.
     let _ = ended.send(outcome);
+}
+
+/// Counts the turns of this thread, so that other threads see whether it is blocked.
+#[cfg(not(simulated))]
+async fn turn(shared: &Shared) -> std::convert::Infallible {
+    loop {
+        shared.election_turns.fetch_add(1, Relaxed);
+        tokio::time::sleep(TURN).await;
+    }
 }
 
 fn outcome_of(ran: Result<std::io::Result<()>, tokio::task::JoinError>) -> Outcome {

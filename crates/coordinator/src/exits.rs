@@ -91,6 +91,7 @@ mod tests {
         Observation {
             version: Version { current: Timeline(1), token, seq: Seq(0) },
             released,
+            successor: None,
             ttl: Duration::from_secs(10),
             holder: None,
             resign: None,

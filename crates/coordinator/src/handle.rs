@@ -17,6 +17,7 @@ use domain::recovery::{Recovered, RecoveryFault};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::DropGuard;
@@ -85,6 +86,12 @@ impl Coordinator {
     /// The result of the last crash recovery; `None` before the first one.
     pub fn recovered(&self) -> Option<Result<Recovered, RecoveryFault>> {
         self.shared.recovered.borrow().clone()
+    }
+
+    /// A number that grows several times a second while the thread of the election is not blocked. For watchdogs: a
+    /// process whose number does not change cannot renew a lease. It stops with the election.
+    pub fn election_turns(&self) -> u64 {
+        self.shared.election_turns.load(Relaxed)
     }
 
     /// Counts a request to the pages that was refused for its credential.

@@ -15,7 +15,7 @@ use domain::metrics::{Disagreement, Fact, Metrics, Snapshot, Urgent, View};
 use domain::ports::{LeaderStore, Recovery, StateStore, StoreError};
 use domain::recovery::{Recovered, RecoveryFault};
 use domain::settings::SharedSettings;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     /// The latencies of the state store's commits.
     pub(crate) commits: Commits,
     pub(crate) heartbeat_running: AtomicBool,
+    /// Grows while the thread of the election is not blocked.
+    pub(crate) election_turns: AtomicU64,
     /// The last known disagreement of the stores about the leader.
     pub(crate) disagreement: Mutex<Option<Disagreement>>,
     /// What the start waits for.

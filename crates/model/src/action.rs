@@ -92,7 +92,7 @@ const PLAIN: [(Action, &str); 26] = [
 type OfNumber = fn(usize) -> Action;
 
 /// Actions on an instance or a message, and their names.
-const WITH_NUMBER: [(OfNumber, &str); 12] = [
+const WITH_NUMBER: [(OfNumber, &str); 13] = [
     (Action::Arrive, "arrive"),
     (Action::Crash, "crash"),
     (Action::Kill, "kill"),

@@ -60,7 +60,7 @@ struct Program {
 
 /// The servers are needed in addition to containers: some suites stop a server by signal or promote a
 /// standby, which requires processes.
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 13] = [
     // SQLite and ring are compiled from C.
     Program { names: &["cc"], packages: &["gcc", "libc6-dev"] },
     Program { names: &["prometheus", "promtool"], packages: &["prometheus"] },
@@ -70,8 +70,16 @@ const PROGRAMS: [Program; 8] = [
     Program { names: &["redis-server"], packages: &["redis-server"] },
     Program { names: &[POSTGRES, "initdb", "pg_basebackup"], packages: &["postgresql"] },
     Program { names: &["pgbouncer"], packages: &["pgbouncer"] },
+    // Network namespaces are the hosts of a test.
+    Program { names: &["ip"], packages: &["iproute2"] },
     // The operator's page is tested in a real browser.
     Program { names: &["chromium", "chromedriver"], packages: &["chromium", "chromium-driver"] },
+    // The shipped configurations of proxies, and those of the page about hooks, run in tests.
+    Program { names: &["haproxy"], packages: &["haproxy"] },
+    Program { names: &["nginx"], packages: &["nginx-light"] },
+    Program { names: &["caddy"], packages: &["caddy"] },
+    // Judges the unit; no systemd needs to run.
+    Program { names: &["systemd-analyze"], packages: &["systemd"] },
 ];
 
 /// Everything the tests start, found.

@@ -20,6 +20,7 @@ pub use role::Role;
 pub use token::{Token, TokenHash};
 
 use crate::caller::Caller;
+use crate::pages::Clients;
 use crate::problem::Problem;
 use attempts::{Attempts, FAILURES_MAX, too_many};
 use axum::extract::{MatchedPath, NestedPath, Request};
@@ -125,17 +126,33 @@ impl Access {
     }
 }
 
-/// The answer of an instance without an [`Access`] to a request that needs a credential on every address.
-pub(crate) fn refused_without_access(request: &Request) -> Option<Response> {
-    match need(request) {
+/// The rule of an instance without an [`Access`]: actions of operators are refused on every address. If clients need a
+/// certificate, its name is the credential of the others, and only probes and hooks need none.
+pub(crate) fn admit_without_access(
+    request: &Request,
+    caller: &Caller,
+    clients: Clients,
+) -> Result<Option<Arc<str>>, Denied> {
+    let denied = |why, problem: Problem| Err(Denied { why, response: Box::new(problem.into_response()) });
+    let need = need(request);
+    let is_open = matches!(need, Need::Route(Protection::Role(Role::Probe) | Protection::HookSecret));
+    if clients == Clients::WithCertificate && caller.certificate.is_none() && !is_open {
+        let detail = "this instance answers only clients with a certificate that an authority of tls.client_ca has \
+                      signed; /livez, /readyz and /leader need none";
+        return denied(AccessRefusal::Missing, Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    match need {
         Need::Route(Protection::Role(role)) if role.always_needs_a_credential() => {
             let detail = format!(
                 "this needs a credential with the role {role}, and this instance has no tokens file: set \
                  access.tokens_file, or use the command line on this host with the settings of the stores"
             );
-            Some(Problem::new(StatusCode::FORBIDDEN, detail).with("role", role.as_str()).into_response())
+            let problem = Problem::new(StatusCode::FORBIDDEN, detail).with("role", role.as_str());
+            denied(AccessRefusal::Role, problem)
         }
-        Need::Route(Protection::Role(_) | Protection::HookSecret) | Need::Any | Need::Unlisted => None,
+        Need::Route(Protection::Role(_) | Protection::HookSecret) | Need::Any | Need::Unlisted => {
+            Ok(caller.certificate.clone())
+        }
     }
 }
 

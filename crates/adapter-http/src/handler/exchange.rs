@@ -105,7 +105,12 @@ async fn connect(url: &HandlerUrl, tls: Option<&TlsSource>) -> Result<Box<dyn St
     Ok(Box::new(stream.map_err(|error| format!("the TLS handshake failed: {error}"))?))
 }
 
-async fn converse(stream: Box<dyn Stream>, request: Request<Body>, len_max: usize) -> Result<Reply, String> {
+/// Sends a request on a connection and reads the whole answer.
+pub(crate) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Body>,
+    len_max: usize,
+) -> Result<Reply, String> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_LEN_MAX);
     let broken = |error: hyper::Error| format!("the connection broke: {error}");

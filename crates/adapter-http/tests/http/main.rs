@@ -1,6 +1,7 @@
 //! Tests of the pages over real sockets with a backend made of plain values, and of the handler against a raw
 //! service.
 
+mod abuse;
 mod access;
 mod broker;
 mod callers;
@@ -16,4 +17,5 @@ mod operations;
 mod page;
 mod routes;
 mod signals;
+mod tls;
 mod webhook;

@@ -33,7 +33,11 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "TTL")]
     pub leader_ttl: Option<String>,
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
+    pub listen: Vec<String>,
+    #[arg(long, global = true, value_name = "URL")]
+    pub advertise: Option<String>,
+    #[arg(long, global = true)]
+    pub insecure_network: bool,
     #[arg(long, global = true, value_name = "NAME")]
     pub instance_id: Option<String>,
     #[arg(long, global = true, value_name = "URL")]

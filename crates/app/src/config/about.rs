@@ -21,7 +21,18 @@ impl Key {
         match self {
             Self::Group => "Election group; exactly one of its instances leads",
             Self::InstanceId => "Id of this instance, unique in the group",
-            Self::Listen => "Address and port of the HTTP server (loopback only; port 0: any free port)",
+            Self::Listen => {
+                "Addresses and ports of the HTTP server, also several (port 0: any free port); one that is not loopback needs [tls] and a credential"
+            }
+            Self::Advertise => {
+                "Address under which clients and other hosts reach the HTTP server; /leader, status and the page show it"
+            }
+            Self::AllowedHosts => {
+                "Further names that the header Host of a request may have, such as the name of a proxy"
+            }
+            Self::InsecureNetwork => {
+                "Allows an address in listen that is not loopback without TLS or without a credential; third parties can then read and change what is sent, or use the routes"
+            }
             Self::DataDir => "Directory of the instance's identity and of the embedded store",
             Self::LockDir => {
                 "Directory on a local disk or in memory with the lock files that show the end of a process; one for all instances of a host, so that a killed leader is replaced at once"
@@ -81,6 +92,15 @@ impl Key {
             | Self::SignalsMaxPerDay
             | Self::SignalsValueRupees
             | Self::SignalsRetentionDays => self.meaning_for_signals(),
+            Self::TlsCertificate => {
+                "File with the certificate of the HTTP server and its chain, in PEM; read again when it changes and on SIGHUP"
+            }
+            Self::TlsKey => {
+                "File with the private key of tls.certificate, in PEM; only its owner may have permissions"
+            }
+            Self::TlsClientCa => {
+                "File with the authorities of clients, in PEM; a certificate of them is a credential (access.md)"
+            }
             Self::AccessTokensFile => {
                 "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"
             }
@@ -136,7 +156,11 @@ impl Key {
         match self {
             Self::Group | Self::InstanceId | Self::AlertsJob => ID.to_owned(),
             Self::RedisPrefix => "1 to 64 of the characters A-Z a-z 0-9 . _ : -".to_owned(),
-            Self::Listen => "IP-ADDRESS:PORT".to_owned(),
+            Self::Listen => "IP-ADDRESS:PORT, or a list of them".to_owned(),
+            Self::Advertise => "http://HOST:PORT or https://HOST:PORT".to_owned(),
+            Self::AllowedHosts => "list of host names and addresses, without ports".to_owned(),
+            Self::InsecureNetwork => "true or false".to_owned(),
+            Self::TlsCertificate | Self::TlsKey | Self::TlsClientCa => "path of a file".to_owned(),
             Self::DataDir | Self::LockDir => "path of a directory".to_owned(),
             Self::RedisUrlFile
             | Self::PostgresUrlFile
@@ -210,6 +234,10 @@ impl Key {
             Self::SignalsHandlerTokenFile => "/etc/coordinator/handler.token",
             Self::SignalsHandlerKeyFile => "/etc/coordinator/handler.key",
             Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
+            Self::Advertise => "https://desk-1.example.com:5000",
+            Self::TlsCertificate => "/etc/coordinator/tls.crt",
+            Self::TlsKey => "/etc/coordinator/tls.key",
+            Self::TlsClientCa => "/etc/coordinator/clients.crt",
             Self::AccessTokensFile => "/etc/coordinator/tokens.toml",
             _ => "",
         }

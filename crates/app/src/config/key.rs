@@ -10,8 +10,14 @@ pub enum Key {
     Group,
     /// Id of this instance.
     InstanceId,
-    /// Address of the page.
+    /// Addresses of the page.
     Listen,
+    /// Address under which others reach the page.
+    Advertise,
+    /// Further host names of requests.
+    AllowedHosts,
+    /// Consent to a network without TLS or credentials.
+    InsecureNetwork,
     /// Directory of the identity and the embedded store.
     DataDir,
     /// Directory of the lock files.
@@ -82,16 +88,25 @@ pub enum Key {
     SignalsValueRupees,
     /// Retention of finished signals.
     SignalsRetentionDays,
+    /// File with the certificate of the page.
+    TlsCertificate,
+    /// File with the private key of the certificate.
+    TlsKey,
+    /// File with the authorities of clients.
+    TlsClientCa,
     /// File with the credentials of clients.
     AccessTokensFile,
 }
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 45] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
+        Self::Advertise,
+        Self::AllowedHosts,
+        Self::InsecureNetwork,
         Self::DataDir,
         Self::LockDir,
         Self::LeaderTtl,
@@ -127,6 +142,9 @@ impl Key {
         Self::SignalsMaxPerDay,
         Self::SignalsValueRupees,
         Self::SignalsRetentionDays,
+        Self::TlsCertificate,
+        Self::TlsKey,
+        Self::TlsClientCa,
         Self::AccessTokensFile,
     ];
 
@@ -136,6 +154,9 @@ impl Key {
             Self::Group => "group",
             Self::InstanceId => "instance_id",
             Self::Listen => "listen",
+            Self::Advertise => "advertise",
+            Self::AllowedHosts => "allowed_hosts",
+            Self::InsecureNetwork => "insecure_network",
             Self::DataDir => "data_dir",
             Self::LockDir => "lock_dir",
             Self::LeaderTtl => "leader_ttl",
@@ -171,6 +192,9 @@ impl Key {
             Self::SignalsMaxPerDay => "signals.max_per_day",
             Self::SignalsValueRupees => "signals.value_rupees",
             Self::SignalsRetentionDays => "signals.retention_days",
+            Self::TlsCertificate => "tls.certificate",
+            Self::TlsKey => "tls.key",
+            Self::TlsClientCa => "tls.client_ca",
             Self::AccessTokensFile => "access.tokens_file",
         }
     }
@@ -199,10 +223,22 @@ impl Key {
             Self::Group => Some("--group"),
             Self::LeaderTtl => Some("--leader-ttl"),
             Self::Listen => Some("--listen"),
+            Self::Advertise => Some("--advertise"),
+            Self::InsecureNetwork => Some("--insecure-network"),
             Self::InstanceId => Some("--instance-id"),
             Self::SignalsHandler => Some("--handler"),
             _ => None,
         }
+    }
+
+    /// Whether it has several values: an array in the file, several flags, or one text with commas.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Listen | Self::AllowedHosts)
+    }
+
+    /// Whether its value is true or false.
+    pub fn is_switch(self) -> bool {
+        matches!(self, Self::InsecureNetwork)
     }
 
     /// Its section and its name there.

@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use toml::{Table, Value};
 
+/// Between the values of a list that is written as one text.
+pub const LIST_SEPARATOR: &str = ",";
+
 /// All values that were written.
 #[derive(Default)]
 pub struct Layers {
@@ -88,6 +91,13 @@ impl Layers {
         match value {
             Value::String(text) => self.write(key, origin, text),
             Value::Integer(number) => self.write(key, origin, number.to_string()),
+            Value::Boolean(value) if key.is_switch() => self.write(key, origin, value.to_string()),
+            Value::Array(values) if key.is_list() => match texts(&values) {
+                Some(texts) => self.write(key, origin, texts.join(LIST_SEPARATOR)),
+                None => {
+                    self.faults.push(Fault::new(origin, "is a list with something that is no text in quotes"))
+                }
+            },
             Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
                 self.faults.push(Fault::new(origin, "is neither a text in quotes nor a whole number"));
             }
@@ -143,9 +153,13 @@ impl Layers {
             group,
             leader_ttl,
             listen,
+            advertise,
+            insecure_network,
             instance_id,
             handler,
         } = flags;
+        let listen = (!listen.is_empty()).then(|| listen.join(LIST_SEPARATOR));
+        let insecure_network = insecure_network.then_some("true");
         let texts = [
             (Key::DataDir, data_dir.as_deref()),
             (Key::RedisUrl, redis.as_ref().map(Secret::expose)),
@@ -158,6 +172,8 @@ impl Layers {
             (Key::Group, group.as_deref()),
             (Key::LeaderTtl, leader_ttl.as_deref()),
             (Key::Listen, listen.as_deref()),
+            (Key::Advertise, advertise.as_deref()),
+            (Key::InsecureNetwork, insecure_network),
             (Key::InstanceId, instance_id.as_deref()),
             (Key::SignalsHandler, handler.as_deref()),
         ];
@@ -167,6 +183,11 @@ impl Layers {
             }
         }
     }
+}
+
+/// The texts of a list; `None` if it contains anything else.
+fn texts(values: &[Value]) -> Option<Vec<&str>> {
+    values.iter().map(Value::as_str).collect()
 }
 
 fn unknown(origin: Origin, kind: &str, meant: Option<&str>) -> Fault {

@@ -10,6 +10,7 @@ mod hooks;
 mod key;
 mod layers;
 mod nearest;
+mod network;
 mod parse;
 mod protection;
 mod reference;
@@ -21,6 +22,7 @@ mod url_file;
 pub use fault::{Fault, Origin};
 pub use hooks::ConfiguredHook;
 pub use key::Key;
+pub use network::{Advertised, Network, has_credential};
 pub use parse::{Schema, written};
 pub use protection::system_tls;
 pub use reference::{reference, sample};
@@ -44,12 +46,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Default port of the page.
-const PORT_DEFAULT: u16 = 5000;
 /// Default prefix of every key in Redis.
 const REDIS_PREFIX_DEFAULT: &str = "coordinator";
 /// Default schema of the tables in PostgreSQL.
@@ -68,8 +67,8 @@ pub struct Config {
     pub group: GroupId,
     /// Id of this instance; `None`: made from the identity in the data directory and the process id.
     pub instance_id: Option<InstanceId>,
-    /// Address of the page, a loopback address; port 0: any free port.
-    pub listen: SocketAddr,
+    /// The HTTP server.
+    pub network: Network,
     /// Directory of the identity and the embedded store.
     pub data_dir: PathBuf,
     /// Directory of the lock files that show the end of a process; `None`: the one of the database.
@@ -167,9 +166,8 @@ pub fn load(
 
     let group = judge.take(Key::Group, parse::group, group_default);
     let instance_id = judge.take(Key::InstanceId, |text| parse::instance(text).map(Some), || None);
-    let listen = judge.take(Key::Listen, parse::listen, || (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into());
-    let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
-    let lock_dir = judge.take(Key::LockDir, |text| parse::directory(text).map(Some), || None);
+    let network = judge.network();
+    let (data_dir, lock_dir) = judge.directories();
     let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
     let redis_url = judge.store(Engine::Redis, Key::RedisUrl, Key::RedisUrlFile);
@@ -210,7 +208,7 @@ pub fn load(
         Some(Config {
             group: group?,
             instance_id: instance_id?,
-            listen: listen?,
+            network: network?,
             data_dir: data_dir?,
             lock_dir: lock_dir?,
             leader_ttl,
@@ -232,6 +230,9 @@ pub fn load(
             origins,
         })
     })();
+    if let Some(config) = &config {
+        judge.network_is_protected(config);
+    }
     match config {
         Some(config) if judge.faults.is_empty() => Ok(config),
         Some(_) | None => Err(judge.faults),
@@ -270,6 +271,13 @@ struct Judge {
 }
 
 impl Judge {
+    /// The data directory, and the directory of the lock files.
+    fn directories(&mut self) -> (Option<PathBuf>, Option<Option<PathBuf>>) {
+        let data_dir = self.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
+        let lock_dir = self.take(Key::LockDir, |text| parse::directory(text).map(Some), || None);
+        (data_dir, lock_dir)
+    }
+
     /// The value that was written last, or the default if none was written; `None` if the last one is
     /// invalid.
     fn take<T>(

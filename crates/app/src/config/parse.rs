@@ -8,7 +8,6 @@ use domain::lease::{TTL_MAX, TTL_MIN};
 use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
 use domain::recovery::{RELATION_PART_LEN_MAX, RelationName, is_relation_part};
 use domain::transport::TlsPolicy;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -117,20 +116,6 @@ pub fn prefix(text: &str) -> Result<String, String> {
             Err(format!("{}, not {allowed}", shown(text)))
         }
     }
-}
-
-/// The address of the page.
-pub fn listen(text: &str) -> Result<SocketAddr, String> {
-    let Ok(address) = text.parse::<SocketAddr>() else {
-        return Err(format!("{}, not IP-ADDRESS:PORT such as 127.0.0.1:5000 or [::1]:5000", shown(text)));
-    };
-    if !address.ip().to_canonical().is_loopback() {
-        return Err(format!(
-            "{address}, which other hosts can reach: this version has no tokens yet, so only loopback \
-             addresses (127.0.0.1, [::1]) are allowed"
-        ));
-    }
-    Ok(address)
 }
 
 /// The protection of a connection.

@@ -6,11 +6,12 @@ use super::key::Key;
 use super::parse::written;
 use super::signals::{NO_LIMIT, Signals};
 use super::store_url::StoreUrl;
+use adapter_http::TlsFiles;
 use domain::member::heartbeat_interval;
 use domain::overview::age;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
@@ -103,7 +104,20 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
                 config.instance_id.as_ref().ok_or("made from the identity in data_dir and the process id")?;
             Ok(text(id.as_str()))
         }
-        Key::Listen => Ok(text(&config.listen.to_string())),
+        Key::Listen => Ok(list(&config.network.listen)),
+        Key::Advertise => {
+            let url = config.network.advertise.as_ref();
+            let url =
+                url.ok_or("made from the first address in listen that is not loopback, else the first")?;
+            Ok(text(&url.to_string()))
+        }
+        Key::AllowedHosts => {
+            Ok(Value::Array(config.network.allowed_hosts.iter().map(|name| text(name)).collect()))
+        }
+        Key::InsecureNetwork => Ok(Value::Boolean(config.network.insecure)),
+        Key::TlsCertificate => tls(config, "connections are not encrypted", |tls| Some(&tls.certificate)),
+        Key::TlsKey => tls(config, "connections are not encrypted", |tls| Some(&tls.key)),
+        Key::TlsClientCa => tls(config, "clients need no certificate", |tls| tls.client_ca.as_ref()),
         Key::DataDir => Ok(text(&config.data_dir.to_string_lossy())),
         Key::LockDir => path(
             config.lock_dir.as_deref(),
@@ -160,6 +174,24 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
             Ok(text(&path.to_string_lossy()))
         }
     }
+}
+
+/// One value as itself, several as a list.
+fn list(values: &[impl ToString]) -> Value {
+    match values {
+        [one] => text(&one.to_string()),
+        all => Value::Array(all.iter().map(|one| text(&one.to_string())).collect()),
+    }
+}
+
+/// A file of TLS.
+fn tls(
+    config: &Config,
+    instead: &str,
+    file: impl Fn(&TlsFiles) -> Option<&PathBuf>,
+) -> Result<Value, String> {
+    let path = config.network.tls.as_ref().and_then(file).ok_or(instead)?;
+    Ok(text(&path.to_string_lossy()))
 }
 
 /// The value of a setting of `[signals]`, or the behaviour without it.

@@ -26,7 +26,9 @@
 //! - [`access`]: tokens, their rotation, and the commands over HTTP.
 //! - [`operator`]: for each of twelve faults, the page and the terminal name the cause and the next step.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
+//! - [`proxies`]: the shipped HAProxy and nginx before three instances, and the proxies of docs/hooks.md.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
+//! - [`network`] with [`hosts`], [`tls`], [`crowd`]: instances on different hosts, certificates, thousands of clients.
 //! - [`browser`]: the operator's page in Chromium.
 
 mod access;
@@ -37,6 +39,7 @@ mod bad_store;
 mod both_away;
 mod browser;
 mod command;
+mod crowd;
 mod cut_off;
 mod database;
 mod demo;
@@ -55,15 +58,18 @@ mod handler_tls;
 mod handover;
 mod hooks;
 mod hostile_ticket;
+mod hosts;
 mod large_answer;
 mod machine;
 mod monitoring;
+mod network;
 mod operator;
 mod output;
 mod pages;
 mod panels;
 mod postgres_away;
 mod promotion;
+mod proxies;
 mod recovery;
 mod redis_away;
 mod runbook;
@@ -74,6 +80,7 @@ mod stability;
 mod stops;
 mod telemetry;
 mod terminal;
+mod tls;
 mod wait;
 mod watched;
 

@@ -2,7 +2,7 @@
 
 use super::chrony;
 use crate::identity::{PROBE, files_open_to_others};
-use crate::run::DESCRIPTORS_KEPT;
+use crate::network::DESCRIPTORS_KEPT;
 use adapter_http::Limits;
 use domain::doctor::{Answer, DirectoryFacts, HostFacts, HostTime, Latencies};
 use rustix::process::{Resource, getrlimit};

@@ -74,7 +74,7 @@ impl Group for Local {
 
     async fn alerts_of(&self, member: &Member) -> Result<Vec<InstanceAlert>, String> {
         if !on_this_host(&member.address) {
-            return Err("its page is on another host".to_owned());
+            return Err("its page is on another host or has TLS".to_owned());
         }
         alerts_of(&member.address, &member.id, self.token.as_ref(), PAGE_TIME_MAX).await
     }

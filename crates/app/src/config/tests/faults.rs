@@ -55,7 +55,7 @@ fn a_file_that_is_not_toml_is_reported_with_its_place_and_the_rest_is_still_chec
 fn all_faults_are_reported_at_once_including_overridden_ones() {
     let file = "group = \"a b\"\nleader_ttl = 0\nnonsense = 1\n[recovery]\nportfolio = \"1\"";
     let variables = [("COORDINATOR_GROUP", "c d"), ("COORDINATOR_METRICS_WINDOW", "0")];
-    let flags = Flags { group: Some("fine".to_owned()), listen: Some("here".to_owned()), ..Flags::default() };
+    let flags = Flags { group: Some("fine".to_owned()), listen: vec!["here".to_owned()], ..Flags::default() };
     let faults = lines(with(file, &variables, &flags));
     let places: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap_or_default()).collect();
     assert_eq!(

@@ -100,12 +100,7 @@ impl Hook {
         };
         let id = faults.optional("id", settings.id.as_deref());
         let expires_at = faults.optional("expires_at", settings.expires_at.as_deref());
-        if expires_at.is_some() && settings.expires_after_s.is_some() {
-            faults.add("expires_after", "set together with expires_at: set one of them");
-        }
-        if settings.expires_after_s == Some(0) {
-            faults.add("expires_after", "0 s: no alert would be sent; at least 1 s is required");
-        }
+        faults.expires_after(settings.expires_after_s, expires_at.as_ref());
         let constants = faults.constants(&settings.constants);
         let of_alert = match &timestamp {
             Some(Moment::Of(template)) => Some(template),
@@ -125,14 +120,7 @@ impl Hook {
         let pattern = faults.pattern(settings.pattern.as_deref());
         let window_s = settings.duplicate_window_s.unwrap_or(0);
         faults.window(window_s, timestamp.as_ref());
-        let is_signed = secrets.as_ref().is_some_and(|secrets| matches!(secrets.place, Place::Hmac(_)));
-        if is_signed && timestamp == Some(Moment::Received) {
-            faults.add(
-                "timestamp",
-                "\"received\", and secret_in is \"hmac\": the signature covers only the body, so a captured alert could be \
-                 posted again and again as a new signal; name a field of the body with the time",
-            );
-        }
+        faults.signed(secrets.as_ref(), timestamp.as_ref());
         let hook = || {
             Some(Self {
                 name,
@@ -386,6 +374,26 @@ impl Faults {
         }
     }
 
+    fn expires_after(&mut self, after_s: Option<u32>, expires_at: Option<&Template>) {
+        if expires_at.is_some() && after_s.is_some() {
+            self.add("expires_after", "set together with expires_at: set one of them");
+        }
+        if after_s == Some(0) {
+            self.add("expires_after", "0 s: no alert would be sent; at least 1 s is required");
+        }
+    }
+
+    fn signed(&mut self, secrets: Option<&Secrets>, timestamp: Option<&Moment>) {
+        let is_signed = secrets.is_some_and(|secrets| matches!(secrets.place, Place::Hmac(_)));
+        if is_signed && timestamp == Some(&Moment::Received) {
+            self.add(
+                "timestamp",
+                "\"received\", and secret_in is \"hmac\": the signature covers only the body, so a captured alert could be \
+                 posted again and again as a new signal; name a field of the body with the time",
+            );
+        }
+    }
+
     fn window(&mut self, window_s: u32, timestamp: Option<&Moment>) {
         if window_s > WINDOW_S_MAX {
             self.add("duplicate_window", format!("{window_s} s, more than {WINDOW_S_MAX} s"));
@@ -399,131 +407,5 @@ impl Faults {
                 ),
             );
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys(settings: HookSettings) -> Vec<String> {
-        let hook = Hook::new(HookName::parse("tv").expect("a name"), settings);
-        hook.err().unwrap_or_default().into_iter().map(|fault| fault.key).collect()
-    }
-
-    fn sound() -> HookSettings {
-        HookSettings {
-            preset: Some("tradingview-strategy".to_owned()),
-            secrets: vec!["0123456789abcdef".to_owned()],
-            ..HookSettings::default()
-        }
-    }
-
-    #[test]
-    fn every_preset_needs_only_a_secret() {
-        for preset in PRESETS {
-            let faults = keys(HookSettings { preset: Some(preset.to_owned()), ..sound() });
-            assert!(faults.is_empty(), "{preset}: {faults:?}");
-            let faults = keys(HookSettings { preset: Some(preset.to_owned()), ..HookSettings::default() });
-            assert_eq!(faults, ["secret_file"], "{preset}");
-        }
-    }
-
-    #[test]
-    fn all_faults_are_reported_at_once() {
-        let text = |text: &str| Some(text.to_owned());
-        let table = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
-        let faults = keys(HookSettings {
-            preset: None,
-            secrets: vec!["short".to_owned()],
-            secret_in: text("field"),
-            secret_field: text("/a"),
-            secret_header: text("X"),
-            sources: vec!["here".to_owned()],
-            trusted_proxies: vec!["there".to_owned()],
-            instrument: text("{{ticker}}"),
-            timestamp: text("received"),
-            id: text("{"),
-            expires_at: text("{x}"),
-            expires_after_s: Some(1),
-            defaults: table("price", "1"),
-            constants: table("a", "no JSON"),
-            payload: text("some"),
-            time_zone: text("Mars/Olympus"),
-            pattern: text("("),
-            ..HookSettings::default()
-        });
-        assert_eq!(
-            faults,
-            [
-                "secret_field",
-                "secret_header",
-                "secret_file",
-                "sources",
-                "trusted_proxies",
-                "instrument",
-                "signal_type",
-                "position",
-                "id",
-                "expires_after",
-                "constants.a",
-                "defaults.price",
-                "payload",
-                "time_zone",
-                "pattern",
-                "duplicate_window"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_hook_without_a_secret_needs_sources() {
-        let open = HookSettings { secrets: Vec::new(), secret_in: Some("none".to_owned()), ..sound() };
-        assert_eq!(keys(open.clone()), ["sources"]);
-        let here = || vec!["tradingview".to_owned()];
-        assert!(keys(HookSettings { sources: here(), ..open.clone() }).is_empty());
-        for all in ["0.0.0.0/0", "::/0"] {
-            let all = || vec![all.to_owned()];
-            assert_eq!(keys(HookSettings { sources: all(), ..open.clone() }), ["sources"]);
-            let by_proxy = HookSettings { sources: here(), trusted_proxies: all(), ..open.clone() };
-            assert_eq!(keys(by_proxy), ["trusted_proxies"]);
-            assert!(keys(HookSettings { sources: all(), ..sound() }).is_empty(), "the secret protects it");
-        }
-    }
-
-    #[test]
-    fn a_signed_alert_must_have_its_own_time() {
-        let signed = |preset: &str| HookSettings {
-            preset: Some(preset.to_owned()),
-            secret_in: Some("hmac".to_owned()),
-            ..sound()
-        };
-        assert_eq!(keys(signed("text")), ["timestamp"]);
-        assert!(keys(signed("portfolio-manager")).is_empty());
-    }
-
-    #[test]
-    fn an_alert_must_not_expire_at_its_own_time() {
-        let expiring = |after_s| keys(HookSettings { expires_after_s: Some(after_s), ..sound() });
-        assert_eq!((expiring(0), expiring(1)), (vec!["expires_after".to_owned()], Vec::new()));
-    }
-
-    #[test]
-    fn alerts_without_a_time_need_a_window_that_covers_repetitions_and_clocks() {
-        let received = |window_s| HookSettings {
-            timestamp: Some("received".to_owned()),
-            duplicate_window_s: Some(window_s),
-            ..sound()
-        };
-        assert_eq!(keys(received(59)), ["duplicate_window"]);
-        assert!(keys(received(60)).is_empty());
-    }
-
-    #[test]
-    fn the_written_form_has_no_secret() {
-        let hook = Hook::new(HookName::parse("tv").expect("a name"), sound()).expect("sound");
-        assert!(hook.written().contains("{ticker}") && !hook.written().contains("0123456789abcdef"));
-        assert!(!format!("{hook:?}").contains("0123456789abcdef"));
-        assert_eq!(hook.path(), "/hooks/tv/SECRET");
     }
 }

@@ -8,6 +8,8 @@
 //! Invariants: no alert is acknowledged before it is durable. No secret is stored, logged or shown.
 
 mod body;
+#[cfg(test)]
+mod checks;
 mod hook;
 mod preset;
 mod reading;

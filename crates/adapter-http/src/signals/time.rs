@@ -98,7 +98,7 @@ fn from_date(text: &str, zone: Option<(&TimeZone, Repeated)>) -> Result<i64, Str
 fn local_ms(zone: &TimeZone, local: DateTime, repeated: Repeated) -> Result<i64, jiff::Error> {
     let instants = zone.to_ambiguous_timestamp(local);
     if let AmbiguousOffset::Fold { .. } = instants.offset() {
-        let (first, second) = (instants.clone().earlier()?, instants.later()?);
+        let (first, second) = (instants.earlier()?, instants.later()?);
         return Ok(repeated.choose(first.as_millisecond(), second.as_millisecond()));
     }
     Ok(instants.compatible()?.as_millisecond())

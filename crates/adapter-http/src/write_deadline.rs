@@ -100,14 +100,15 @@ mod tests {
     /// Whether a client that reads `len` bytes each second receives all of a megabyte.
     async fn is_served(len: usize) -> bool {
         let (server, mut client) = duplex(1024);
-        let served = tokio::spawn(async move {
+        let writing = tokio::spawn(async move {
             WriteDeadline::new(server, AFTER).write_all(&vec![b'x'; 1024 * 1024]).await.is_ok()
         });
         let mut read = vec![0; len];
         while client.read_exact(&mut read).await.is_ok() {
+            // Virtual time: how fast this client reads.
             sleep(Duration::from_secs(1)).await;
         }
-        served.await.expect("no panic")
+        writing.await.expect("no panic")
     }
 
     #[tokio::test(start_paused = true)]

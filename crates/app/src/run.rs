@@ -76,9 +76,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
     let urgent = urgent(config, &identity, &page_url, &coordinator);
-    let telemetry = config.telemetry_otlp.clone();
-    let telemetry =
-        telemetry.map(|url| Telemetry::start(url, config, &identity.id, &coordinator, stores.state.clone()));
+    let start = |url| Telemetry::start(url, config, &identity.id, &coordinator, stores.state.clone());
+    let telemetry = config.telemetry_otlp.clone().map(start);
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
@@ -95,9 +94,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let reloading = tls.map(|tls| tokio::spawn(network::follow(tls)));
     let closing = Arc::new(Notify::new());
     let closed = Arc::clone(&closing);
-    let served = tokio::spawn(async move {
-        adapter_http::serve_all(listeners, serving, page, closed.notified()).await;
-    });
+    let serve = async move { adapter_http::serve_all(listeners, serving, page, closed.notified()).await };
+    let served = tokio::spawn(serve);
 
     let ended = tokio::select! {
         ended = until_asked_to_stop(&coordinator, &mut stops) => ended,
@@ -121,9 +119,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     }
     stores.close().await;
     operator_stores.close().await;
-    if let Some(urgent) = urgent {
-        urgent.abort();
-    }
+    urgent.inspect(JoinHandle::abort);
     // All notices are printed, unless the output is not read. The receiver has ended if it has printed them
     // already.
     let _ = finish.send(());

@@ -56,7 +56,7 @@ impl World {
     /// The instance to which the leader in `place` hands over, in one of two step-downs. It may be dead, paused or cut off.
     fn successor(&self, fault: &Fault, place: usize) -> Option<InstanceId> {
         let others = self.plan.instances as u64 - 1;
-        if fault.draw % 2 == 0 || others == 0 {
+        if fault.draw.is_multiple_of(2) || others == 0 {
             return None;
         }
         let further = usize::try_from(1 + fault.draw / 2 % others).expect("fewer than the instances");

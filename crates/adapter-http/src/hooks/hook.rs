@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shortest window of a hook whose alerts have no timestamp of their own. Without a window, each repetition would be a
-/// signal. It covers [`REPEATED_S`] and [`CLOCKS_APART_S_MAX`].
+/// signal. It covers the repetitions of a sender and the permitted
+/// difference of clocks.
 pub const RECEIVED_WINDOW_S_MIN: u32 = 60;
 /// Time from an alert of TradingView to its last repetition: 3 repetitions after answers of 500 to 599, each 5 s later
 /// (<https://www.tradingview.com/support/solutions/43000735201>), and at most 3 s until each answer.

@@ -52,6 +52,7 @@ async fn keep(address: SocketAddr, way: &'static [u8], connections: Arc<watch::S
                 let _ = stream.read_to_end(&mut Vec::new()).await;
             }
         }
+        // A pause between two attacks.
         sleep(PAUSE).await;
     }
 }

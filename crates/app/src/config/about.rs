@@ -39,6 +39,53 @@ impl Key {
             }
             Self::LeaderTtl => "Time to live of the lease after its last renewal (LEADER_TTL)",
             Self::Heartbeat => "Time between two renewals of the lease, at most a third of leader_ttl",
+            Self::RedisUrl
+            | Self::RedisUrlFile
+            | Self::RedisPrefix
+            | Self::RedisTls
+            | Self::RedisCa
+            | Self::RedisCertificate
+            | Self::RedisKeyFile
+            | Self::PostgresUrl
+            | Self::PostgresUrlFile
+            | Self::PostgresSchema
+            | Self::PostgresTls => self.meaning_for_stores(),
+            Self::RecoveryPositions => "Table or view with the open positions, which crash recovery reads",
+            Self::RecoveryPortfolio => {
+                "Table or view with the portfolio's totals, which crash recovery reads"
+            }
+            Self::MetricsWindow => {
+                "Number of the latest heartbeats from which rates and latencies are computed; below 100, p95 and p99 are judged once the window is full"
+            }
+            Self::AlertsWebhook => {
+                "Address to which an instance posts urgent alerts, which cannot wait for a scrape"
+            }
+            Self::AlertsJob => "Prometheus job of the group; posted alerts carry it as the label `job`",
+            Self::AlertsRunbooks => {
+                "Base address of the runbooks; the link of an alert is this address and the name of the runbook"
+            }
+            Self::TelemetryOtlp => {
+                "Address to which an instance pushes metrics and spans (OTLP; /v1/metrics and /v1/traces are added)"
+            }
+            Self::TlsCertificate => {
+                "File with the certificate of the HTTP server and its chain, in PEM; read again when it changes and on SIGHUP"
+            }
+            Self::TlsKeyFile => {
+                "File with the private key of tls.certificate, in PEM; only its owner may have permissions"
+            }
+            Self::TlsClientCa => {
+                "File with the authorities of clients, in PEM; a certificate of them is a credential (access.md)"
+            }
+            Self::AccessTokensFile => {
+                "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"
+            }
+            _ => self.meaning_for_signals(),
+        }
+    }
+
+    /// The meaning of a setting of `[redis]` or `[postgres]`.
+    fn meaning_for_stores(self) -> &'static str {
+        match self {
             Self::RedisUrl => "URL of Redis, which makes failover faster; needs PostgreSQL",
             Self::RedisUrlFile => {
                 "File that contains the URL of Redis on one line; only its owner may have permissions"
@@ -62,48 +109,8 @@ impl Key {
             Self::PostgresTls => {
                 "Whether PostgreSQL on another host needs sslmode=verify-full in its URL; `insecure` permits connections that third parties can read and change"
             }
-            Self::RecoveryPositions => "Table or view with the open positions, which crash recovery reads",
-            Self::RecoveryPortfolio => {
-                "Table or view with the portfolio's totals, which crash recovery reads"
-            }
-            Self::MetricsWindow => {
-                "Number of the latest heartbeats from which rates and latencies are computed; below 100, p95 and p99 are judged once the window is full"
-            }
-            Self::AlertsWebhook => {
-                "Address to which an instance posts urgent alerts, which cannot wait for a scrape"
-            }
-            Self::AlertsJob => "Prometheus job of the group; posted alerts carry it as the label `job`",
-            Self::AlertsRunbooks => {
-                "Base address of the runbooks; the link of an alert is this address and the name of the runbook"
-            }
-            Self::TelemetryOtlp => {
-                "Address to which an instance pushes metrics and spans (OTLP; /v1/metrics and /v1/traces are added)"
-            }
-            Self::SignalsHandler
-            | Self::SignalsLookup
-            | Self::SignalsHandlerTimeout
-            | Self::SignalsHandlerTls
-            | Self::SignalsHandlerCa
-            | Self::SignalsHandlerCertificate
-            | Self::SignalsHandlerKeyOfCertificate
-            | Self::SignalsHandlerTokenFile
-            | Self::SignalsHandlerKeyFile
-            | Self::SignalsMaxPerMinute
-            | Self::SignalsMaxPerDay
-            | Self::SignalsValueRupees
-            | Self::SignalsRetentionDays => self.meaning_for_signals(),
-            Self::TlsCertificate => {
-                "File with the certificate of the HTTP server and its chain, in PEM; read again when it changes and on SIGHUP"
-            }
-            Self::TlsKey => {
-                "File with the private key of tls.certificate, in PEM; only its owner may have permissions"
-            }
-            Self::TlsClientCa => {
-                "File with the authorities of clients, in PEM; a certificate of them is a credential (access.md)"
-            }
-            Self::AccessTokensFile => {
-                "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"
-            }
+            // Not of these sections.
+            _ => "",
         }
     }
 
@@ -160,13 +167,15 @@ impl Key {
             Self::Advertise => "http://HOST:PORT or https://HOST:PORT".to_owned(),
             Self::AllowedHosts => "list of host names and addresses, without ports".to_owned(),
             Self::InsecureNetwork => "true or false".to_owned(),
-            Self::TlsCertificate | Self::TlsKey | Self::TlsClientCa => "path of a file".to_owned(),
             Self::DataDir | Self::LockDir => "path of a directory".to_owned(),
             Self::RedisUrlFile
             | Self::PostgresUrlFile
             | Self::SignalsHandlerTokenFile
             | Self::SignalsHandlerKeyFile
-            | Self::AccessTokensFile => "path of a file".to_owned(),
+            | Self::AccessTokensFile
+            | Self::TlsCertificate
+            | Self::TlsKeyFile
+            | Self::TlsClientCa => "path of a file".to_owned(),
             Self::RedisCa
             | Self::RedisCertificate
             | Self::RedisKeyFile
@@ -236,7 +245,7 @@ impl Key {
             Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
             Self::Advertise => "https://desk-1.example.com:5000",
             Self::TlsCertificate => "/etc/coordinator/tls.crt",
-            Self::TlsKey => "/etc/coordinator/tls.key",
+            Self::TlsKeyFile => "/etc/coordinator/tls.key",
             Self::TlsClientCa => "/etc/coordinator/clients.crt",
             Self::AccessTokensFile => "/etc/coordinator/tokens.toml",
             _ => "",

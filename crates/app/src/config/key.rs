@@ -91,7 +91,7 @@ pub enum Key {
     /// File with the certificate of the page.
     TlsCertificate,
     /// File with the private key of the certificate.
-    TlsKey,
+    TlsKeyFile,
     /// File with the authorities of clients.
     TlsClientCa,
     /// File with the credentials of clients.
@@ -143,7 +143,7 @@ impl Key {
         Self::SignalsValueRupees,
         Self::SignalsRetentionDays,
         Self::TlsCertificate,
-        Self::TlsKey,
+        Self::TlsKeyFile,
         Self::TlsClientCa,
         Self::AccessTokensFile,
     ];
@@ -193,7 +193,7 @@ impl Key {
             Self::SignalsValueRupees => "signals.value_rupees",
             Self::SignalsRetentionDays => "signals.retention_days",
             Self::TlsCertificate => "tls.certificate",
-            Self::TlsKey => "tls.key",
+            Self::TlsKeyFile => "tls.key",
             Self::TlsClientCa => "tls.client_ca",
             Self::AccessTokensFile => "access.tokens_file",
         }

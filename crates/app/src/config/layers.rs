@@ -95,7 +95,8 @@ impl Layers {
             Value::Array(values) if key.is_list() => match texts(&values) {
                 Some(texts) => self.write(key, origin, texts.join(LIST_SEPARATOR)),
                 None => {
-                    self.faults.push(Fault::new(origin, "is a list with something that is no text in quotes"))
+                    self.faults
+                        .push(Fault::new(origin, "is a list with something that is no text in quotes"));
                 }
             },
             Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {

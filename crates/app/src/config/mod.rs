@@ -179,8 +179,7 @@ pub fn load(
     let schema = || Schema::parse(SCHEMA_DEFAULT).expect("our default is a name");
     let postgres_schema = judge.take(Key::PostgresSchema, Schema::parse, schema);
     let postgres_tls = judge.take(Key::PostgresTls, parse::tls, TlsPolicy::default);
-    let positions = judge.take(Key::RecoveryPositions, parse::relation, RelationName::positions_default);
-    let portfolio = judge.take(Key::RecoveryPortfolio, parse::relation, RelationName::portfolio_default);
+    let (positions, portfolio) = judge.relations();
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
     let alerts_webhook = judge.take(Key::AlertsWebhook, |text| parse::webhook(text).map(Some), || None);
     let alerts_job = judge.take(Key::AlertsJob, |text| parse::job(text).map(Some), || None);
@@ -193,9 +192,6 @@ pub fn load(
     judge.stores_fit((&redis_url, redis_tls), (&postgres, postgres_tls));
     if let (Some(ttl), Some(Some(heartbeat))) = (leader_ttl, heartbeat) {
         judge.heartbeat_fits(heartbeat, ttl);
-    }
-    if let (Some(positions), Some(portfolio)) = (&positions, &portfolio) {
-        judge.relations_differ(positions, portfolio);
     }
 
     let origins = judge.origins();
@@ -347,6 +343,16 @@ impl Judge {
             let fault = Fault::new(second.clone(), format!("contradicts {first}: set one of them"));
             self.faults.push(fault);
         }
+    }
+
+    /// The relations of crash recovery.
+    fn relations(&mut self) -> (Option<RelationName>, Option<RelationName>) {
+        let positions = self.take(Key::RecoveryPositions, parse::relation, RelationName::positions_default);
+        let portfolio = self.take(Key::RecoveryPortfolio, parse::relation, RelationName::portfolio_default);
+        if let (Some(positions), Some(portfolio)) = (&positions, &portfolio) {
+            self.relations_differ(positions, portfolio);
+        }
+        (positions, portfolio)
     }
 
     fn signals(&mut self) -> Option<Signals> {

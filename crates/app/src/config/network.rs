@@ -107,13 +107,19 @@ impl Judge {
         })
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is whether the value is valid, as for every setting"
+    )]
     fn tls(&mut self) -> Option<Option<TlsFiles>> {
-        let [certificate, key, client_ca] = [Key::TlsCertificate, Key::TlsKey, Key::TlsClientCa]
+        let [certificate, key, client_ca] = [Key::TlsCertificate, Key::TlsKeyFile, Key::TlsClientCa]
             .map(|key| self.take(key, |text| file(text).map(Some), || None));
         let written = |key| self.written.contains_key(&key);
-        let needs = match [Key::TlsCertificate, Key::TlsKey, Key::TlsClientCa].map(written) {
+        let needs = match [Key::TlsCertificate, Key::TlsKeyFile, Key::TlsClientCa].map(written) {
             [true, false, _] => Some((Key::TlsCertificate, "needs tls.key, the file with its private key")),
-            [false, true, _] => Some((Key::TlsKey, "needs tls.certificate, the file with its certificate")),
+            [false, true, _] => {
+                Some((Key::TlsKeyFile, "needs tls.certificate, the file with its certificate"))
+            }
             [false, false, true] => {
                 Some((Key::TlsClientCa, "has no effect without tls.certificate and tls.key"))
             }

@@ -125,7 +125,7 @@ mod tests {
                 Key::RedisUrl => lines.push("postgres.url = \"postgres://u@localhost/d\"".to_owned()),
                 Key::SignalsLookup => lines.push("signals.handler = \"https://h/execute\"".to_owned()),
                 Key::TlsCertificate => lines.push("tls.key = \"k\"".to_owned()),
-                Key::TlsKey => lines.push("tls.certificate = \"c\"".to_owned()),
+                Key::TlsKeyFile => lines.push("tls.certificate = \"c\"".to_owned()),
                 Key::TlsClientCa => lines.push("tls.key = \"k\"\ntls.certificate = \"c\"".to_owned()),
                 _ => {}
             }

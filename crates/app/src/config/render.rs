@@ -104,20 +104,13 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
                 config.instance_id.as_ref().ok_or("made from the identity in data_dir and the process id")?;
             Ok(text(id.as_str()))
         }
-        Key::Listen => Ok(list(&config.network.listen)),
-        Key::Advertise => {
-            let url = config.network.advertise.as_ref();
-            let url =
-                url.ok_or("made from the first address in listen that is not loopback, else the first")?;
-            Ok(text(&url.to_string()))
-        }
-        Key::AllowedHosts => {
-            Ok(Value::Array(config.network.allowed_hosts.iter().map(|name| text(name)).collect()))
-        }
-        Key::InsecureNetwork => Ok(Value::Boolean(config.network.insecure)),
-        Key::TlsCertificate => tls(config, "connections are not encrypted", |tls| Some(&tls.certificate)),
-        Key::TlsKey => tls(config, "connections are not encrypted", |tls| Some(&tls.key)),
-        Key::TlsClientCa => tls(config, "clients need no certificate", |tls| tls.client_ca.as_ref()),
+        Key::Listen
+        | Key::Advertise
+        | Key::AllowedHosts
+        | Key::InsecureNetwork
+        | Key::TlsCertificate
+        | Key::TlsKeyFile
+        | Key::TlsClientCa => network(config, key),
         Key::DataDir => Ok(text(&config.data_dir.to_string_lossy())),
         Key::LockDir => path(
             config.lock_dir.as_deref(),
@@ -155,24 +148,12 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
             let url = config.telemetry_otlp.as_ref().ok_or("metrics are reported only by scrapes")?;
             Ok(text(&url.to_string()))
         }
-        Key::SignalsHandler
-        | Key::SignalsLookup
-        | Key::SignalsHandlerTimeout
-        | Key::SignalsHandlerTls
-        | Key::SignalsHandlerCa
-        | Key::SignalsHandlerCertificate
-        | Key::SignalsHandlerKeyOfCertificate
-        | Key::SignalsHandlerTokenFile
-        | Key::SignalsHandlerKeyFile
-        | Key::SignalsMaxPerMinute
-        | Key::SignalsMaxPerDay
-        | Key::SignalsValueRupees
-        | Key::SignalsRetentionDays => signals(&config.signals, key),
         Key::AccessTokensFile => {
             let path = config.tokens_file.as_ref();
             let path = path.ok_or("every process on this host can read, submit and claim signals over HTTP, and none can act as an operator")?;
             Ok(text(&path.to_string_lossy()))
         }
+        _ => signals(&config.signals, key),
     }
 }
 
@@ -192,6 +173,27 @@ fn tls(
 ) -> Result<Value, String> {
     let path = config.network.tls.as_ref().and_then(file).ok_or(instead)?;
     Ok(text(&path.to_string_lossy()))
+}
+
+/// The value of a setting of the HTTP server, or the behaviour without it.
+fn network(config: &Config, key: Key) -> Result<Value, String> {
+    match key {
+        Key::Listen => Ok(list(&config.network.listen)),
+        Key::Advertise => {
+            let url = config.network.advertise.as_ref();
+            let url =
+                url.ok_or("made from the first address in listen that is not loopback, else the first")?;
+            Ok(text(&url.to_string()))
+        }
+        Key::AllowedHosts => {
+            Ok(Value::Array(config.network.allowed_hosts.iter().map(|name| text(name)).collect()))
+        }
+        Key::InsecureNetwork => Ok(Value::Boolean(config.network.insecure)),
+        Key::TlsCertificate => tls(config, "connections are not encrypted", |tls| Some(&tls.certificate)),
+        Key::TlsKeyFile => tls(config, "connections are not encrypted", |tls| Some(&tls.key)),
+        Key::TlsClientCa => tls(config, "clients need no certificate", |tls| tls.client_ca.as_ref()),
+        _ => Err("a setting of another part".to_owned()),
+    }
 }
 
 /// The value of a setting of `[signals]`, or the behaviour without it.

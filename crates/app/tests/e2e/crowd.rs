@@ -38,6 +38,7 @@ async fn keep(address: String, way: &'static [u8], connections: Arc<AtomicUsize>
             let _ = stream.write_all(way).await;
             let _ = stream.read_to_end(&mut Vec::new()).await;
         }
+        // A pause between two attacks.
         sleep(PAUSE).await;
     }
 }

@@ -145,8 +145,8 @@ fn a_chosen_instance_that_does_not_stand_by_is_refused_and_the_others_are_named(
     let lead = group.start_three();
     let [chosen, other] = standbys(&lead);
     group
-        .command(&["step-down", "--to", "nobody", "--reason", "x"])
-        .refused(&["there is no instance nobody"]);
+        .command(&["step-down", "--to", "unknown-1", "--reason", "x"])
+        .refused(&["there is no instance unknown-1"]);
     group.process(chosen).kill();
     let said = until("its heartbeat is old", || {
         let said = group.command(&["step-down", "--to", chosen, "--dry-run"]);

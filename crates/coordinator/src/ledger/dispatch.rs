@@ -8,7 +8,9 @@ use super::doubts::{Doubts, take_over};
 use super::expiry::has_expired;
 use super::finding::{Finding, Finished, named};
 use super::not_executed::NotExecuted;
-use super::slots::{CLAIM_LATE_MAX, DOUBTS_EVERY, LOOKUPS_MAX, NOTHING, SWEEP_EVERY, room, room_for_new};
+use super::slots::{
+    CLAIM_LATE_MAX, DOUBTS_EVERY, LOOKUPS_MAX, NOTHING, RETRY, SWEEP_EVERY, room, room_for_new,
+};
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::clock;
 use crate::complaints::Complaints;
@@ -25,11 +27,7 @@ use domain::time::Time;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// Pause after a failure, so that a leader that has work does not overload a store in trouble.
-const RETRY: Duration = Duration::from_millis(200);
 
 /// Works whenever this instance leads; returns why the coordinator ended.
 pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) -> Ended {
@@ -407,14 +405,11 @@ impl<'a> Round<'a> {
             let leader = self.leader.clone();
             self.running.push(Box::pin(async move {
                 if leader.token() != Ok(token) {
-                    return Finished::LookedUp(
-                        signal,
-                        Answer::unknown("leadership ended before it was looked up"),
-                    );
+                    let why = "leadership ended before it was looked up";
+                    return Finished::LookedUp(signal, Answer::unknown(why));
                 }
                 if !signal.can_be_looked_up() {
-                    let why =
-                        "a lookup cannot find an earlier alert of its window, so the operator must decide";
+                    let why = "a lookup finds no earlier alert of its window, so the operator must decide";
                     return Finished::LookedUp(signal, Answer::unknown(why));
                 }
                 let call = answered(&signal, time_max, handler.lookup(&signal, &token));

@@ -17,6 +17,8 @@ pub(super) const CLAIM_LATE_MAX: Duration = Duration::from_mins(16);
 pub(super) const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// The interval at which a leader reads the signals that are still in doubt: operators resolve them.
 pub(super) const DOUBTS_EVERY: Duration = Duration::from_secs(10);
+/// Pause after a failure, so that a leader that has work does not overload a store in trouble.
+pub(super) const RETRY: Duration = Duration::from_millis(200);
 /// Limits of a claim that expires what is due and claims nothing.
 pub(super) const NOTHING: Limits = Limits { per_minute: Some(0), per_day: Some(0) };
 

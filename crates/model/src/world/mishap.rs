@@ -5,6 +5,7 @@ use super::{Node, Step, World, name};
 use crate::message::{Message, Sender};
 use crate::rule::Rule;
 use domain::election::{Event, Resign};
+use domain::id::Nonce;
 use std::sync::Arc;
 
 impl World {
@@ -89,6 +90,13 @@ impl Step<'_> {
         let Some(leader) = self.world.leader() else { return };
         Arc::make_mut(&mut self.world.database).hand_over_to(name(successor));
         self.resign(leader, Resign::StepDown { reason: String::from("asked") });
+    }
+
+    /// The evidence that a process has ended.
+    pub(super) fn exit_of(&self, of: Sender) -> Event {
+        let by_id = self.rule == Some(Rule::EvidenceIsPerStart);
+        let start = if by_id { self.world.nodes[of.node].start } else { of.start };
+        Event::ProcessEnded(Nonce::new(u128::from(start)))
     }
 
     /// Messages that arrive as time passes, without an action: late answers, and the hints of a storm.

@@ -455,11 +455,7 @@ impl Step<'_> {
             }
             Message::LeaseHint { .. } => Event::LeaseHint,
             Message::TicketHint { .. } => Event::TicketHint,
-            Message::Exit { of, .. } => {
-                let by_id = self.rule == Some(Rule::EvidenceIsPerStart);
-                let start = if by_id { self.world.nodes[of.node].start } else { of.start };
-                Event::ProcessEnded(Nonce::new(u128::from(start)))
-            }
+            Message::Exit { of, .. } => self.exit_of(of),
             Message::Recovery { call, .. } => Event::Recovered { call, answer: Ok(()) },
             Message::Drained { .. } => Event::Drained,
             Message::Accepted { token, .. } => return self.send_signal(sender, token),

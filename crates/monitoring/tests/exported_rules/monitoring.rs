@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = vec![healthy()];
     all.extend(overall());
     all.extend(down());
+    all.extend(down_among_others());
     all.extend(restarting());
     all.extend(absent());
     all.push(watchdog());
@@ -132,7 +133,7 @@ const REMOVED_A: &[(&str, &str)] =
     &[("job", JOB), ("instance", "a:5000"), ("instance_id", "a-1"), ("version", "1")];
 const REMOVED_BY_B: &[(&str, &str)] = &[("job", JOB), ("instance", "b:5000"), ("instance_id", "a-1")];
 
-fn down() -> [Case; 8] {
+fn down() -> [Case; 4] {
     let alert = "InstanceDown";
     [
         case(
@@ -182,6 +183,13 @@ fn down() -> [Case; 8] {
             [answers("1+0x3 0 1+0x40")],
             [quiet(2, alert), quiet(3, alert)],
         ),
+    ]
+}
+
+/// Which targets are instances.
+fn down_among_others() -> [Case; 4] {
+    let alert = "InstanceDown";
+    [
         case(
             "a program of another job does not fire",
             [answers("1+0x60"), other("up", "0+0x60")],

@@ -125,7 +125,7 @@ fn a_fresh_process_counts_from_zero_and_is_silent_about_what_it_does_not_know() 
         assert_eq!(value(&families, durations, "_count"), Some(0.0));
         assert_eq!(value(&families, durations, "_bucket{le=\"+Inf\"}"), Some(0.0));
     }
-    assert_eq!(families.values().filter(|family| family.kind == "counter").count(), 19);
+    assert_eq!(families.values().filter(|family| family.kind == "counter").count(), 20);
     for unknown in [
         "portfolio_manager_db_sync_p50_latency_ms",
         "portfolio_manager_db_sync_p95_latency_ms",

@@ -34,7 +34,7 @@ BEGIN
         WHERE near.group_id = NEW.group_id AND near.hook = NEW.hook AND near.instrument = NEW.instrument
           AND near.signal_type = NEW.signal_type AND near.position = NEW.position
           AND near.timestamp_s BETWEEN NEW.timestamp_s - NEW.hook_window_s AND NEW.timestamp_s + NEW.hook_window_s
-          AND near.state <> 'expired' AND NOT (near.state = 'rejected' AND near.attempt = 0)
+          AND near.state <> 'expired' AND NOT (near.state = 'rejected' AND near.claimed_at IS NULL)
           AND NOT (NEW.hook_own_time AND EXISTS (
             SELECT FROM coordinator_signal AS other
             WHERE other.group_id = NEW.group_id AND other.hook = NEW.hook AND other.instrument = NEW.instrument

@@ -96,13 +96,13 @@ impl LockFiles {
         rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
         // The content comes after the lock: a file without it is no evidence.
         let content = self.content(&fd)?;
-        let mut file = File::from(fd);
-        file.write_all(content.as_bytes())?;
         // A child may act under the nonce of its parent: it inherits the lock.
-        fcntl_setfd(&file, FdFlags::empty())?;
-        // The kernel closes it, and nothing else.
+        fcntl_setfd(&fd, FdFlags::empty())?;
+        let mut file = File::from(fd);
+        let written = file.write_all(content.as_bytes());
+        // The kernel closes it, and nothing else, also after a failed write: the file may have its whole content.
         std::mem::forget(file);
-        Ok(())
+        written
     }
 
     /// The content of the file that is open as `fd`: a copy has another inode.

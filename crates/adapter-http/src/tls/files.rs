@@ -34,16 +34,18 @@ pub(super) struct Read {
 }
 
 /// Device, inode, size and time of the last change of each file, behind its links; `None` if it is not there.
-pub(super) type Versions = Vec<Option<[i128; 5]>>;
+pub(super) type Versions = Vec<Option<[i128; 7]>>;
 
 impl TlsFiles {
     pub(super) fn versions(&self) -> Versions {
         let paths = [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()];
         let version = |path: &PathBuf| {
             let seen = std::fs::metadata(path).ok()?;
-            let parts = [seen.dev(), seen.ino(), seen.size()].map(i128::from);
-            let [dev, ino, size] = parts;
-            Some([dev, ino, size, i128::from(seen.mtime()), i128::from(seen.mtime_nsec())])
+            let [dev, ino, size] = [seen.dev(), seen.ino(), seen.size()].map(i128::from);
+            // A change of the mode or the owner, which may be the remedy, changes only the second time.
+            let times = [seen.mtime(), seen.mtime_nsec(), seen.ctime(), seen.ctime_nsec()];
+            let [written, written_ns, changed, changed_ns] = times.map(i128::from);
+            Some([dev, ino, size, written, written_ns, changed, changed_ns])
         };
         paths.into_iter().flatten().map(version).collect()
     }

@@ -76,6 +76,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "state": "active", "last_reported": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
             "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250, "settings": "",
+            "sync_p95_ms": null,
         }],
     });
     assert_eq!(answer.json(), expected);

@@ -27,6 +27,14 @@ macro_rules! recorded {
 }
 pub(super) use recorded;
 
+/// The note [`FORGOTTEN_ALERT`](domain::ledger::FORGOTTEN_ALERT). No service knows whether such a signal was executed, so only
+/// the operator may let it be sent.
+macro_rules! forgotten_alert {
+    () => {
+        "'the store has forgotten: an earlier alert of its window may have been executed before'"
+    };
+}
+
 /// An array each of $6 ids, $7 attempts, $8 states, $9 notes or NULL; $10 actor, $11 origin, $12 hint.
 ///
 /// `asked` has the signals under a lock, as they are and not as the statement's snapshot has them. The lock
@@ -58,7 +66,10 @@ pub(crate) const RECORD: &str = concat!(
             WHERE t.group_id = asked.group_id AND t.id = asked.id
               AND (asked.was = 'claimed' AND t.claim = $4
                    OR asked.was = 'sent' AND asked.state IN ('done', 'rejected', 'in_doubt')
-                   OR asked.was = 'in_doubt' AND asked.state IN ('done', 'sent', 'rejected', 'received'))
+                   OR asked.was = 'in_doubt' AND asked.state IN ('done', 'sent', 'rejected')
+                   OR asked.was = 'in_doubt' AND asked.state = 'received' AND t.note IS DISTINCT FROM ",
+    forgotten_alert!(),
+    ")
             RETURNING asked.n, asked.state)
      SELECT EXISTS (SELECT FROM fence) AS held, recorded.n,
              (SELECT pg_notify(",
@@ -141,4 +152,12 @@ async fn together(
         }
     }
     Ok(Some(answers))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_note_in_the_statement_is_the_note_of_the_domain() {
+        assert_eq!(forgotten_alert!(), format!("'{}'", domain::ledger::FORGOTTEN_ALERT));
+    }
 }

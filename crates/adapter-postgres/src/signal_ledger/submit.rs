@@ -4,6 +4,7 @@ use super::SIGNALS;
 use super::claim::unasked;
 use super::read::FIND;
 use super::stored::{signal, signal_with, small_columns};
+use crate::fence::timeline;
 use crate::listen::{Hint, channel};
 use crate::pool::Statement;
 use crate::row::{self, Columns};
@@ -83,15 +84,16 @@ const NAMESAKE: &str = "UPDATE coordinator_signal SET note = note WHERE group_id
 /// $1 group, $2 hook, $3 instrument, $4 signal type, $5 position, $6 timestamp, $7 window in seconds, $8 actor, $9 origin,
 /// $10 note, $11 whether the timestamp is the sender's own, $12 fingerprint, $13 payload, $14 expiry. Folds an alert into the
 /// signal whose window it is in, by the conditions of the trigger `coordinator_signal_window`; another trigger writes the
-/// audit. It writes, as [`SUBMIT`] does for a repetition, so that its commit is as durable as the first one.
+/// audit. It writes, as [`SUBMIT`] does for a repetition, so that its commit is as durable as the first one. The state is tested
+/// again on the row itself, because it may have changed while the statement waited for the lock.
 const FOLD: &str = concat!(
     "UPDATE coordinator_signal AS s
      SET folded = s.folded + 1, folded_note = $10, changed_by = $8, changed_from = $9
-     WHERE s.group_id = $1 AND s.id = (
+     WHERE s.group_id = $1 AND s.state <> 'expired' AND NOT (s.state = 'rejected' AND s.claimed_at IS NULL) AND s.id = (
         SELECT near.id FROM coordinator_signal AS near
         WHERE near.group_id = $1 AND near.hook = $2 AND near.instrument = $3 AND near.signal_type = $4
           AND near.position = $5 AND near.timestamp_s BETWEEN $6 - $7 AND $6 + $7
-          AND near.state <> 'expired' AND NOT (near.state = 'rejected' AND near.attempt = 0)
+          AND near.state <> 'expired' AND NOT (near.state = 'rejected' AND near.claimed_at IS NULL)
           AND NOT ($11 AND EXISTS (
             SELECT FROM coordinator_signal AS other
             WHERE other.group_id = $1 AND other.hook = $2 AND other.instrument = $3 AND other.signal_type <> $4
@@ -108,13 +110,17 @@ const FOLD: &str = concat!(
 
 /// $1 group, $2 hook, $3 instrument, $4 signal type, $5 position, $6 timestamp, $7 window in seconds, $8 actor, $9 origin.
 /// Expires the late signals of a window, as the leader's claim does: without a leader, they would take in alerts although
-/// they are never sent. The lock of the row decides between this and a claim, and each of them tests the state under it.
+/// they are never sent. The lock of the row decides between this and a claim, and each of them tests the state under it. After
+/// a promotion that no leader has recorded yet, nothing expires: such a signal may have been sent and forgotten.
 const EXPIRE: &str = concat!(
     "UPDATE coordinator_signal AS t
      SET state = 'expired', settled_at = now(), changed_by = $8, changed_from = $9
      WHERE t.group_id = $1 AND t.hook = $2 AND t.instrument = $3 AND t.signal_type = $4 AND t.position = $5
        AND t.timestamp_s BETWEEN $6 - $7 AND $6 + $7 AND t.state = 'received'
-       AND t.expires_ms <= floor(extract(epoch FROM now()) * 1000)::bigint AND NOT ",
+       AND t.expires_ms <= floor(extract(epoch FROM now()) * 1000)::bigint
+       AND EXISTS (SELECT FROM coordinator_lease AS l WHERE l.group_id = $1 AND l.tl = ",
+    timeline!(),
+    ") AND NOT ",
     unasked!(),
     " RETURNING 1"
 );

@@ -294,7 +294,7 @@ async fn submitted_and_reported_signals_are_found_by_their_index(databases: &Dat
         let arguments = format!(
             "'backlog', '{{{id}}}', '{{{chosen}}}', '{{{fingerprint}}}', '{{i-{chosen}}}', '{{t}}', '{{p}}', '{{1}}', \
              ARRAY['{{}}'], ARRAY[NULL::bigint], 'x', 'x', 'hint', \
-             ARRAY[NULL::text], ARRAY[NULL::integer]"
+             ARRAY[NULL::text], ARRAY[NULL::integer], ARRAY[NULL::boolean]"
         );
         let (rows, plan) = plans.rows(adapter_postgres::statements::SUBMIT, &arguments).await;
         assert!(rows < ROWS_MAX, "{rows} rows: {plan}");

@@ -50,11 +50,14 @@ macro_rules! move_on {
     };
 }
 
-/// The same rules as `Outcome::leads_from`.
+/// The same rules as `Outcome::leads_from`. Only the operator may let a forgotten alert of a window be sent: no service knows
+/// whether it was executed.
 pub(super) const RECORD: &str = move_on!(
     "(s.state = 'claimed' AND s.claim = ?4) \
      OR (s.state = 'sent' AND report.state IN ('done', 'rejected', 'in_doubt')) \
-     OR (s.state = 'in_doubt' AND report.state IN ('done', 'sent', 'rejected', 'received'))",
+     OR (s.state = 'in_doubt' AND report.state IN ('done', 'sent', 'rejected')) \
+     OR (s.state = 'in_doubt' AND report.state = 'received' AND s.note IS NOT \
+         'the store has forgotten: an earlier alert of its window may have been executed before')",
     may_act!()
 );
 
@@ -151,4 +154,12 @@ async fn write(
 ) -> Result<BTreeSet<String>, StoreError> {
     let statement = statement.bind(reports.to_string()).bind(actor.who).bind(actor.origin);
     session.fetch(statement).await?.iter().map(|row| stored(row).text("id")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_forgotten_alert_is_known_by_the_note_of_the_domain() {
+        assert!(super::RECORD.contains(&format!("'{}'", domain::ledger::FORGOTTEN_ALERT)));
+    }
 }

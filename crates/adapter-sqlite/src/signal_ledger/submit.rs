@@ -116,7 +116,7 @@ async fn fold(
         "UPDATE coordinator_signal SET folded = folded + 1, folded_note = ?8, changed_by = ?9, changed_from = ?10 ",
         "WHERE arrival = (SELECT arrival FROM coordinator_signal AS near WHERE group_id = ?1 AND hook = ?2 ",
         "AND instrument = ?3 AND signal_type = ?4 AND position = ?5 AND timestamp_s BETWEEN ?6 - ?7 AND ?6 + ?7 ",
-        "AND state <> 'expired' AND NOT (state = 'rejected' AND attempt = 0) AND NOT (?11 AND EXISTS ",
+        "AND state <> 'expired' AND NOT (state = 'rejected' AND claimed_ms IS NULL) AND NOT (?11 AND EXISTS ",
         "(SELECT 1 FROM coordinator_signal AS other WHERE other.group_id = ?1 AND other.hook = ?2 ",
         "AND other.instrument = ?3 AND other.signal_type <> ?4 ",
         "AND other.timestamp_s > min(near.timestamp_s, ?6) AND other.timestamp_s < max(near.timestamp_s, ?6))) ",

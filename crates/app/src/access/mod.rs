@@ -48,6 +48,7 @@ pub async fn follow(path: PathBuf, access: Arc<Access>, text: String) {
     let mut last = Ok(text);
     // Without the handler, the file is still read after each pause.
     let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut unused = None;
     loop {
         let asked = async {
             match &mut hangup {
@@ -61,7 +62,18 @@ pub async fn follow(path: PathBuf, access: Arc<Access>, text: String) {
         if found == last && !asked {
             continue;
         }
+        // A file that is being written is not what its owner wants: what is used has been read twice.
+        if !asked && unused.as_ref() != Some(&found) {
+            unused = Some(found);
+            continue;
+        }
+        unused = None;
         match found.as_deref().map_err(Clone::clone).and_then(parse) {
+            Ok(credentials) if credentials.is_empty() => tracing::warn!(
+                "the tokens file {} is empty, so it is not used; the former credentials remain valid. To refuse everybody, \
+                 restart the instance with that file",
+                path.display()
+            ),
             Ok(credentials) => {
                 report(&path, &credentials);
                 access.replace(credentials);

@@ -63,6 +63,18 @@ fn new_certificates_are_used_without_a_restart() {
     until("the new certificate is used", || answer(&address, &new).filter(|line| line == OK));
     assert_eq!(answer(&address, &old), None);
 
+    let url = format!("https://localhost:{}", address.rsplit(':').next().expect("a port"));
+    let status = |authority: &Authority| {
+        let file = authority.file();
+        coordinator(&["status", "--server", &url])
+            .environment("SSL_CERT_FILE", file.to_str().expect("text"))
+            .run()
+    };
+    assert_eq!(status(&new).code, Some(0), "{:?}", status(&new));
+    let refused = status(&old);
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("the TLS handshake failed"), "{refused:?}");
+
     // The files are the same, so only the signal causes another read.
     let reads = |group: &mut Group| group.process("a").log().matches(READ_AGAIN).count();
     let before = reads(&mut group);

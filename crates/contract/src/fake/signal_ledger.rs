@@ -139,14 +139,15 @@ impl FakeStateStore {
         }
         let by = by.cloned().unwrap_or_else(|| self.own());
         let answers = reports.iter().map(|report| {
+            let is_sent_again = report.outcome == Outcome::Received;
             let may = |signal: &Signal| match signal.state {
                 SignalState::Claimed(by) => by.claim == token.claim,
                 SignalState::Received
                 | SignalState::Sent(_)
                 | SignalState::Done
                 | SignalState::Rejected
-                | SignalState::Expired
-                | SignalState::InDoubt => true,
+                | SignalState::Expired => true,
+                SignalState::InDoubt => !is_sent_again || signal.can_be_looked_up(),
             };
             let report = (&report.id, report.attempt, report.outcome, report.note.as_deref());
             self.move_on(&mut tables, &by, *token, report, may)

@@ -124,7 +124,7 @@ fn nearest_of_hook(
     };
     let never_sent = |signal: &Signal| match signal.state {
         SignalState::Expired => true,
-        SignalState::Rejected => signal.attempt == 0,
+        SignalState::Rejected => signal.claimed_ms.is_none(),
         SignalState::Received
         | SignalState::Claimed(_)
         | SignalState::Sent(_)

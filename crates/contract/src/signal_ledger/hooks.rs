@@ -9,7 +9,7 @@ use domain::ledger::{
     AuditEntry, Dated, FORGOTTEN, FORGOTTEN_ALERT, FromHook, HookName, Label, NewSignal, Outcome, Signal,
     SignalCounts, SignalState, WINDOW_S_MAX,
 };
-use domain::ports::{SignalClaim, SignalLedger, Submit};
+use domain::ports::{Recorded, Report, SignalClaim, SignalLedger, Submit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Barrier;
@@ -409,4 +409,17 @@ async fn an_alert_whose_window_reaches_back_to_before_the_store_forgot_is_in_dou
     assert_eq!(ids(&in_doubt), [near.id.as_str(), old.id.as_str()]);
     let notes: Vec<_> = in_doubt.iter().map(|signal| signal.note.as_deref()).collect();
     assert_eq!(notes, [Some(FORGOTTEN_ALERT), Some(FORGOTTEN)], "only the second can be looked up");
+    // A service that looks up the first finds nothing, which says nothing about the earlier alert.
+    let not_executed = in_doubt.iter().map(|signal| Report {
+        id: signal.id.clone(),
+        attempt: signal.attempt,
+        outcome: Outcome::Received,
+        note: None,
+    });
+    let answers = process.ledger.record(&token, &not_executed.collect::<Vec<_>>()).await.expect("record");
+    assert_eq!(
+        answers,
+        Some(vec![Recorded::Refused, Recorded::Recorded]),
+        "only the operator lets the first be sent"
+    );
 }

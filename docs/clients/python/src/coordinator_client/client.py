@@ -158,15 +158,27 @@ class Coordinator:
         return WhileLeader(work, self.local_leadership)
 
     def local_leadership(self) -> Optional[LeaderAnswer]:
-        """What the local instance (the first URL) answers to `/leader`; None if it does not answer."""
-        return self._leader_of(self._instances[0], timeout=min(1.0, self._request_timeout))
+        """What the local instance (the first URL) answers to `/leader`; None if it does not answer.
 
-    def _leader_of(self, instance: Instance, timeout: Optional[float] = None) -> Optional[LeaderAnswer]:
-        asked = clock.now()
+        An instance whose port is closed has ended. Another one on its host may lead at once, so the answer is that it
+        does not lead, whatever the last deadline was.
+        """
         try:
-            reply = instance.request("GET", "/leader", timeout=timeout or self._request_timeout)
+            return self._ask_leader(self._instances[0], min(1.0, self._request_timeout))
+        except Unanswered as error:
+            if isinstance(error.__cause__, ConnectionRefusedError):
+                return LeaderAnswer(False, None, None, None, clock.now())
+            return None
+
+    def _leader_of(self, instance: Instance) -> Optional[LeaderAnswer]:
+        try:
+            return self._ask_leader(instance, self._request_timeout)
         except Unanswered:
             return None
+
+    def _ask_leader(self, instance: Instance, timeout: float) -> Optional[LeaderAnswer]:
+        asked = clock.now()
+        reply = instance.request("GET", "/leader", timeout=timeout)
         if 400 <= reply.status < 500:
             raise refuse(reply.status, reply.document)
         if reply.status not in (200, 503) or "leader" not in reply.document:

@@ -148,25 +148,41 @@ impl State {
             Phase::Waiting | Phase::Answering { probe: true, .. } => false,
             Phase::Answering { .. } | Phase::Streaming => from.is_none() || entry.from == from,
         };
-        self.taken.values().filter(counts).count()
+        self.taken.values().filter(|entry| !entry.leaves).filter(counts).count()
     }
 
     /// The connection that has waited longest for its client, of one address or of all.
     fn longest_waiting(&self, from: Option<IpAddr>) -> Option<(u64, Instant)> {
+        self.longest(from, |phase| match phase {
+            Phase::Waiting => true,
+            Phase::Answering { body, .. } => body.is_so(),
+            Phase::Streaming => false,
+        })
+    }
+
+    fn longest(&self, from: Option<IpAddr>, waits: impl Fn(&Phase) -> bool) -> Option<(u64, Instant)> {
         let waiting = self.taken.iter().filter(|(_, entry)| {
-            let waits = match &entry.phase {
-                Phase::Waiting => true,
-                Phase::Answering { body, .. } => body.is_so(),
-                Phase::Streaming => false,
-            };
-            waits && !entry.leaves && (from.is_none() || entry.from == from)
+            waits(&entry.phase) && !entry.leaves && (from.is_none() || entry.from == from)
         });
         waiting.map(|(id, entry)| (*id, entry.since)).min_by_key(|(_, since)| *since)
     }
 
     /// False if no connection waits.
     fn close_longest_waiting(&mut self, now: Instant, from: Option<IpAddr>) -> bool {
-        let found = self.longest_waiting(from).and_then(|(id, _)| self.taken.get_mut(&id));
+        let found = self.longest_waiting(from);
+        self.close(now, found)
+    }
+
+    /// Closes the request whose body has been awaited longest, so that clients that send no body do not keep others from being
+    /// answered. False if there is none.
+    fn close_longest_body(&mut self, now: Instant, from: Option<IpAddr>) -> bool {
+        let found = self
+            .longest(from, |phase| matches!(phase, Phase::Answering { probe: false, body } if body.is_so()));
+        self.close(now, found)
+    }
+
+    fn close(&mut self, now: Instant, found: Option<(u64, Instant)>) -> bool {
+        let found = found.and_then(|(id, _)| self.taken.get_mut(&id));
         let Some(entry) = found else { return false };
         entry.leaves = true;
         entry.leave.notify_one();
@@ -199,16 +215,19 @@ impl Seat {
     /// The connection has received the head of a request. `body` says whether the server waits for the rest of it.
     ///
     /// # Errors
-    /// If too many requests are answered already. A probe is always admitted.
+    /// If too many requests are answered already, and the body of none of them is awaited. A probe is always admitted.
     pub(crate) fn admit(&self, path: &str, body: Awaited) -> Result<(), Full> {
         let probe = PROBES.contains(&path);
         let limits = &self.seats.limits;
         let mut state = self.seats.lock();
         let from = state.taken.get(&self.id).and_then(|entry| entry.from);
-        if !probe && state.answering(None) >= limits.connections.saturating_sub(limits.reserved) {
+        let now = Instant::now();
+        let most = limits.connections.saturating_sub(limits.reserved);
+        if !probe && state.answering(None) >= most && !state.close_longest_body(now, None) {
             return Err(Full::Server);
         }
-        if !probe && from.is_some() && state.answering(from) >= limits.per_address {
+        let all_of_address = !probe && from.is_some() && state.answering(from) >= limits.per_address;
+        if all_of_address && !state.close_longest_body(now, from) {
             return Err(Full::Address);
         }
         self.enter(&mut state, Phase::Answering { probe, body });
@@ -321,6 +340,23 @@ mod tests {
         all[3].answered(false);
         all[0].answered(false);
         assert_eq!(admitted(3, "/status"), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_answered_in_place_of_one_whose_body_does_not_arrive() {
+        let seats = Seats::new(LIMITS);
+        let all: Vec<Seat> = (0..4).filter_map(|_| at_once(&seats, "127.0.0.1")).collect();
+        let bodies = [0, 1, 2].map(|_| Awaited::default());
+        for (seat, body) in all.iter().zip(&bodies) {
+            seat.admit("/signals", body.clone()).expect("admitted");
+            tokio::time::advance(GRACE).await;
+        }
+        assert_eq!(all[3].admit("/signals", Awaited::default()), Err(Full::Server), "all are answered");
+        bodies[1].set(true);
+        bodies[2].set(true);
+        assert_eq!(all[3].admit("/signals", Awaited::default()), Ok(()));
+        let left: Vec<bool> = all.iter().map(leaves).collect();
+        assert_eq!(left, [false, true, false, false], "the body that was awaited longest");
     }
 
     #[tokio::test]

@@ -46,33 +46,42 @@ pub(super) enum Sender {
     Stranger,
 }
 
+/// Each request with its number, which is their order.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    known: Mutex<VecDeque<Seen>>,
-    strangers: Mutex<VecDeque<Seen>>,
+    lists: Mutex<Lists>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    count: u64,
+    known: VecDeque<(u64, Seen)>,
+    strangers: VecDeque<(u64, Seen)>,
 }
 
 impl Recent {
     pub(super) fn add(&self, sender: Sender, seen: Seen) {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.count += 1;
+        let number = lists.count;
         let (list, most) = match sender {
-            Sender::Known => (&self.known, KNOWN_MAX),
-            Sender::Stranger => (&self.strangers, STRANGERS_MAX),
+            Sender::Known => (&mut lists.known, KNOWN_MAX),
+            Sender::Stranger => (&mut lists.strangers, STRANGERS_MAX),
         };
-        let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
         if list.len() == most {
             list.pop_front();
         }
-        list.push_back(seen);
+        list.push_back((number, seen));
     }
 
     /// All of them, the latest first.
     pub(super) fn latest_first(&self) -> Vec<SeenJson> {
-        let copy = |list: &Mutex<VecDeque<Seen>>| list.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut all: Vec<Seen> = copy(&self.known).into_iter().chain(copy(&self.strangers)).collect();
-        // Of the same millisecond, the one that came last is first: the sort is stable.
-        all.reverse();
-        all.sort_by_key(|seen| std::cmp::Reverse(seen.at_ms));
-        all.into_iter().map(|seen| SeenJson { at: rfc3339(seen.at_ms), seen }).collect()
+        let mut all: Vec<(u64, Seen)> = {
+            let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.known.iter().chain(&lists.strangers).cloned().collect()
+        };
+        all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        all.into_iter().map(|(_, seen)| SeenJson { at: rfc3339(seen.at_ms), seen }).collect()
     }
 }
 

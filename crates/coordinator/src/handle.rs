@@ -126,7 +126,13 @@ impl Coordinator {
             return Err(format!("this instance cannot lead: {why}"));
         }
         match &*self.shared.recovered.borrow() {
-            Some(Err(fault)) => Err(fault.to_string()),
+            // Without the findings, which have figures of the portfolio: a probe needs no credential.
+            Some(Err(fault)) => {
+                let code = fault.code.as_str();
+                Err(format!(
+                    "crash recovery failed with {code}: `coordinator recovery check` shows the findings"
+                ))
+            }
             Some(Ok(_)) | None => Ok(()),
         }
     }

@@ -285,7 +285,7 @@ async fn an_alert_is_not_folded_into_a_signal_that_was_never_sent(scene: Scene) 
     record(&*process.ledger, &token, &claimed, Outcome::Done).await;
     for id in [&late.id, &again.id] {
         let acknowledged = process.ledger.acknowledge(id, &client(), "seen").await;
-        assert_eq!(acknowledged, Ok(domain::ports::Recorded::Recorded));
+        assert_eq!(acknowledged, Ok(Recorded::Recorded));
     }
     assert_eq!(folded(&*process.ledger, &alert(3)).await.id, third.id);
     // Only the acknowledged ones are within this window.

@@ -1,10 +1,11 @@
 """Work that follows a leadership, with answers from a fake instance."""
 
 import asyncio
+import socket
 import threading
 import unittest
 
-from coordinator_client import AsyncCoordinator, LeadershipOver, clock
+from coordinator_client import AsyncCoordinator, Coordinator, LeadershipOver, clock
 from coordinator_client.roles import LeaderAnswer, Leadership, WhileLeader
 
 
@@ -24,6 +25,14 @@ class LeadershipTest(unittest.TestCase):
         self.assertEqual(answer.lead().token(), Leadership(answer).lead.token())
         document = {"leader": "desk-1", "address": None, "epoch": 7}
         self.assertEqual(LeaderAnswer.parse(document, False, 100.0).valid_until, 100.0)
+
+    def test_it_ends_at_once_if_the_port_of_the_instance_is_closed(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        leadership = Leadership(leading())
+        self.assertFalse(leadership.renew(Coordinator([url]).local_leadership()))
+        self.assertFalse(leadership.is_valid())
 
     def test_it_ends_at_its_deadline_also_without_another_answer(self):
         leadership = Leadership(leading(valid=0.2))

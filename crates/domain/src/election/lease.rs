@@ -127,7 +127,7 @@ impl LeaseLane {
     }
 
     fn opens(&self, config: &Config) -> Option<Time> {
-        self.seen.as_ref().filter(|_| !self.outdated).map(|seen| seen.opens(self.ended, config))
+        self.seen.as_ref().filter(|_| !self.outdated).map(|seen| seen.opens(self.ended, self.epochs, config))
     }
 
     /// The period in which this instance may contend for the lease: the lease is open, the schema matches, no
@@ -237,7 +237,7 @@ impl LeaseLane {
     fn claim(&mut self, now: Time, candidacy: &Candidacy, config: &Config) -> Option<ClaimRequest> {
         let seen = self.seen.as_ref()?;
         let (observed, reported) = (seen.lease.version, seen.lease.floor);
-        let former = seen.former_term(self.ended);
+        let former = seen.former_term(self.ended, self.epochs);
         let other_timeline = observed.token.timeline != observed.current && observed.token.epoch > Epoch(0);
         let request = ClaimRequest {
             observed,

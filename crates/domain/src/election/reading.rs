@@ -1,6 +1,6 @@
 //! Expiry by observation: how long the lease has been unchanged, measured on this process's own clock.
 
-use super::config::Config;
+use super::config::{Config, Epochs};
 use crate::id::Nonce;
 use crate::lease::{Observation, margin};
 use crate::ports::FormerTerm;
@@ -30,7 +30,7 @@ impl Reading {
     /// A released lease is open at once, but only on its own timeline. After a promotion it may be an old copy of a
     /// lease that has been claimed since (M10). The same holds for the lease of a process that has ended (M24). A lease that
     /// the last holder has released for another instance is open later, whether its process has ended or not (M25).
-    pub(super) fn opens(&self, ended: Option<Nonce>, config: &Config) -> Time {
+    pub(super) fn opens(&self, ended: Option<Nonce>, known: Epochs, config: &Config) -> Time {
         if self.is_for_another(config) {
             let own = self.lease.version.token.claim.is_from(config.nonce);
             // The former holder comes after all others, as at any handover.
@@ -38,7 +38,7 @@ impl Reading {
             return self.since + reserved;
         }
         let is_over = self.lease.released && self.lease.on_current_timeline();
-        match self.former_term(ended) {
+        match self.former_term(ended, known) {
             FormerTerm::ProcessEnded => self.since,
             FormerTerm::Expired if is_over => self.since,
             FormerTerm::Expired => self.since + self.wait(config),
@@ -46,11 +46,13 @@ impl Reading {
     }
 
     /// How the term of this lease ends if another instance claims it. A lease of an earlier timeline ends by expiry, also
-    /// if its process has ended: the promotion may have lost a claim of another process (M24).
-    pub(super) fn former_term(&self, ended: Option<Nonce>) -> FormerTerm {
-        let claim = self.lease.version.token.claim;
+    /// if its process has ended: the promotion may have lost a claim of another process. So does a lease that is behind the
+    /// epochs that this instance knows: a backup was restored, and another instance may still lead (M24).
+    pub(super) fn former_term(&self, ended: Option<Nonce>, known: Epochs) -> FormerTerm {
+        let version = self.lease.version;
+        let claim = version.token.claim;
         let has_ended = ended.is_some_and(|nonce| claim.is_from(nonce));
-        if has_ended && self.lease.on_current_timeline() {
+        if has_ended && self.lease.on_current_timeline() && !known.are_beyond(version.token, version.seq) {
             FormerTerm::ProcessEnded
         } else {
             FormerTerm::Expired

@@ -405,6 +405,19 @@ fn neither_a_new_start_of_the_same_instance_nor_an_earlier_timeline_is_open_by_e
     }
 }
 
+/// Rule M24: a backup was restored, whose row is of an earlier term of the process that has ended. Another instance may lead.
+#[test]
+fn a_lease_that_is_behind_what_this_instance_knows_is_not_open_by_evidence() {
+    let mut machine = place::watching();
+    machine.happens(&place::holder_ended()).lease_answers(place::observed(place::lease(
+        place::foreign(1),
+        3,
+        0,
+    )));
+    assert_eq!(*machine.elector.role(), Role::Follower);
+    assert!(!matches!(asked(&machine), Some(LeaseRequest::Claim(_))), "{:?}", asked(&machine));
+}
+
 /// A report about this process itself would be false: it runs.
 #[test]
 fn evidence_that_arrives_late_or_about_this_process_changes_nothing_for_a_leader() {

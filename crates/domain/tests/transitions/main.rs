@@ -415,7 +415,6 @@ fn a_lease_that_is_behind_what_this_instance_knows_is_not_open_by_evidence() {
         0,
     )));
     assert_eq!(*machine.elector.role(), Role::Follower);
-    assert!(!matches!(asked(&machine), Some(LeaseRequest::Claim(_))), "{:?}", asked(&machine));
 }
 
 /// A report about this process itself would be false: it runs.

@@ -48,7 +48,7 @@ pub async fn follow(path: PathBuf, access: Arc<Access>, text: String) {
     let mut last = Ok(text);
     // Without the handler, the file is still read after each pause.
     let mut hangup = signal(SignalKind::hangup()).ok();
-    let mut unused = None;
+    let mut previous = None;
     loop {
         let asked = async {
             match &mut hangup {
@@ -59,15 +59,11 @@ pub async fn follow(path: PathBuf, access: Arc<Access>, text: String) {
         let asked = matches!(timeout(READ_AGAIN, asked).await, Ok(Some(())));
         let wanted = path.clone();
         let Ok(found) = spawn_blocking(move || read(&wanted)).await else { continue };
-        if found == last && !asked {
+        // A file may be read while it is written, so a change is used once two reads in a row agree.
+        let is_settled = previous.replace(found.clone()) == Some(found.clone());
+        if !asked && (found == last || !is_settled) {
             continue;
         }
-        // A file that is being written is not what its owner wants: what is used has been read twice.
-        if !asked && unused.as_ref() != Some(&found) {
-            unused = Some(found);
-            continue;
-        }
-        unused = None;
         match found.as_deref().map_err(Clone::clone).and_then(parse) {
             Ok(credentials) if credentials.is_empty() => tracing::warn!(
                 "the tokens file {} is empty, so it is not used; the former credentials remain valid. To refuse everybody, \
